@@ -127,7 +127,7 @@ def count_near(trained_on: form.TrainedOn | None, data: config.Data) -> int:
     return 0 if trained_on is None or data.rows_may_repeat else trained_on.near_duplicates or 0
 
 
-def confirm_evidence(case: Case, earlier: Artifact, about: Mapping[str, Any]) -> tuple[Evidence, str]:
+def confirm_evidence(case: Case, earlier: Artifact, expected: Mapping[str, Any]) -> tuple[Evidence, str]:
     """
     Return earlier evidence and its report if a new evaluation would say the same; otherwise raise StepError
     `not_confirmed`.
@@ -137,7 +137,7 @@ def confirm_evidence(case: Case, earlier: Artifact, about: Mapping[str, Any]) ->
     answer again.
     """
     evidence, report, scores = evaluation.read(earlier)
-    if wrong := next((name for name, value in about.items() if getattr(evidence, name) != value), None):
+    if wrong := next((name for name, value in expected.items() if getattr(evidence, name) != value), None):
         raise fail_unlike(wrong)
     if Named(evidence.dataset.name, evidence.dataset.digest) != case.rows:
         raise fail_unlike("dataset")
@@ -166,9 +166,9 @@ def require_same_answers(case: Case, evidence: Evidence, stored: Scores) -> None
         raise fail_unlike(wrong)
 
 
-def fail_unlike(what: str) -> StepError:
+def fail_unlike(part: str) -> StepError:
     """Return the error about earlier evidence that a new evaluation would not repeat."""
-    return StepError("not_confirmed", f"its {what} differs from a new evaluation", "evaluate again with --no-cache")
+    return StepError("not_confirmed", f"its {part} differs from a new evaluation", "evaluate again with --no-cache")
 
 
 def pin(version: Artifact) -> Named:

@@ -30,9 +30,9 @@ class StepParser(argparse.ArgumentParser):
     """An argument parser with the flags that every step has, and with defaults from the use case's `config.toml`."""
 
     def __init__(self, doc: str, argv: Sequence[str] | None) -> None:
-        about, _, rest = doc.strip().partition("\n")
+        title, _, rest = doc.strip().partition("\n")
         super().__init__(
-            description=f"{about}\n{rest}",
+            description=f"{title}\n{rest}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             add_help=False,

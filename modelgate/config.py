@@ -182,8 +182,8 @@ def check_hyperparameter(name: str, value: object) -> Hyperparameter:
 def add_hyperparameters(parser: argparse._ActionsContainer, hyperparameters: Mapping[str, Hyperparameter]) -> None:
     """Return a flag for each: `--learning-rate` for `learning_rate`, with the type that the value has in the config."""
     for name, value in hyperparameters.items():
-        flag, about = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
-        parser.add_argument(flag, dest=name, type=_create_reader(name, value), metavar="VALUE", help=about)
+        flag, text = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
+        parser.add_argument(flag, dest=name, type=_create_reader(name, value), metavar="VALUE", help=text)
 
 
 def _create_reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparameter]:
@@ -341,22 +341,22 @@ def load(name: str) -> Config:
     `no_such_use_case`.
     """
     require(name)
-    made: Config = _read_table(_format_path(name), "", Config, _parse(name), {"name": name})
-    if made.framework not in (able := list_frameworks(made.task)):
+    loaded: Config = _read_table(_format_path(name), "", Config, _parse(name), {"name": name})
+    if loaded.framework not in (able := list_frameworks(loaded.task)):
         raise _refuse_invalid(
-            _format_path(name), "framework", f"is {made.framework}, but {made.task} needs {' or '.join(able)}"
+            _format_path(name), "framework", f"is {loaded.framework}, but {loaded.task} needs {' or '.join(able)}"
         )
-    for key in _REQUIRED_HYPERPARAMETERS[made.framework]:
-        if key not in made.train:
+    for key in _REQUIRED_HYPERPARAMETERS[loaded.framework]:
+        if key not in loaded.train:
             raise _refuse_invalid(
-                _format_path(name), f"train.{key}", "is missing", f"{made.framework} needs it: add it below [train]"
+                _format_path(name), f"train.{key}", "is missing", f"{loaded.framework} needs it: add it below [train]"
             )
-    made = replace(made, gate=_build_gate(name, made.task, made.gate))
-    if made.data.fallback == name:
+    loaded = replace(loaded, gate=_build_gate(name, loaded.task, loaded.gate))
+    if loaded.data.fallback == name:
         raise _refuse_invalid(_format_path(name), "data.fallback", "must be a different use case")
-    if made.data.fallback and made.data.fallback not in list_names() != [name]:  # an image has only one use case
+    if loaded.data.fallback and loaded.data.fallback not in list_names() != [name]:  # an image has only one use case
         raise _refuse_invalid(_format_path(name), "data.fallback", f"must be a use case: {_format_names()}")
-    return made
+    return loaded
 
 
 def _build_gate(name: str, task: str, gate: Gate) -> Gate:
@@ -415,8 +415,8 @@ def _list_functions(name: str) -> list[str]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
     except (SyntaxError, ValueError) as error:
-        where = f"usecases/{name}/behaviour.py"
-        raise StepError("config_invalid", f"{where}: not valid Python: {error}", "fix the line", WRONG_USE) from error
+        file = f"usecases/{name}/behaviour.py"
+        raise StepError("config_invalid", f"{file}: not valid Python: {error}", "fix the line", WRONG_USE) from error
     return [top.name for top in tree.body if isinstance(top, ast.FunctionDef)]
 
 
@@ -463,64 +463,64 @@ def _parse(name: str) -> dict[str, Any]:
         raise StepError("config_invalid", message, "make it readable", WRONG_USE) from error
 
 
-def _read_table(where: str, table: str, kind: type, content: object, known: Mapping[str, Any]) -> Any:
+def _read_table(file: str, table: str, kind: type, content: object, known: Mapping[str, Any]) -> Any:
     """Return one table as its dataclass. known: fields that are not in the file."""
     if not isinstance(content, dict):
-        raise _refuse_invalid(where, table, f"must be a table: write [{table}] on a separate line")
+        raise _refuse_invalid(file, table, f"must be a table: write [{table}] on a separate line")
     keys = {definition.name: definition for definition in fields(kind) if definition.name not in known}
     for key in content:
         if key not in keys:
-            raise _refuse_unknown(where, table, key, keys)
+            raise _refuse_unknown(file, table, key, keys)
     values = dict(known)
     for key, definition in keys.items():
         path = f"{table}.{key}" if table else key
         if key in content:
-            values[key] = _read_value(where, path, definition.metadata, content[key])
+            values[key] = _read_value(file, path, definition.metadata, content[key])
         elif definition.default is MISSING:
-            raise _refuse_invalid(where, path, "is missing", f"add it below [{table}]" if table else "add it")
+            raise _refuse_invalid(file, path, "is missing", f"add it below [{table}]" if table else "add it")
     return kind(**values)
 
 
-def _read_value(where: str, path: str, metadata: Mapping[str, Any], content: object) -> Any:
+def _read_value(file: str, path: str, metadata: Mapping[str, Any], content: object) -> Any:
     if "table" in metadata:
         kind = metadata["table"]
-        return _read_hyperparameters(where, content) if kind is None else _read_table(where, path, kind, content, {})
+        return _read_hyperparameters(file, content) if kind is None else _read_table(file, path, kind, content, {})
     try:
         return metadata["check"](content)
     except _Wrong as error:
-        raise _refuse_invalid(where, path, f"is {_format_value(content)} but {error}") from error
+        raise _refuse_invalid(file, path, f"is {_format_value(content)} but {error}") from error
 
 
-def _read_hyperparameters(where: str, content: object) -> dict[str, Hyperparameter]:
+def _read_hyperparameters(file: str, content: object) -> dict[str, Hyperparameter]:
     if not isinstance(content, dict):
-        raise _refuse_invalid(where, "train", "must be a table: write [train] on a separate line")
+        raise _refuse_invalid(file, "train", "must be a table: write [train] on a separate line")
     for key, value in content.items():
         if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
-            taken = ", ".join(_FLAGS)
+            reserved = ", ".join(_FLAGS)
             raise _refuse_invalid(
-                where, f"train.{key}", f"must be a name for a flag: letters, digits and _, and none of {taken}"
+                file, f"train.{key}", f"must be a name for a flag: letters, digits and _, and none of {reserved}"
             )
         try:
             check_hyperparameter(key, value)
         except _Wrong as error:
-            raise _refuse_invalid(where, f"train.{key}", f"is {_format_value(value)} but {error}") from error
+            raise _refuse_invalid(file, f"train.{key}", f"is {_format_value(value)} but {error}") from error
     return dict(content)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------
 
 
-def _refuse_unknown(where: str, table: str, key: str, known: Iterable[str]) -> StepError:
+def _refuse_unknown(file: str, table: str, key: str, known: Iterable[str]) -> StepError:
     path = f"{table}.{key}" if table else key
     if renamed := _RENAMED.get(table, {}).get(key):
-        return _refuse_invalid(where, path, f"is now called {renamed}", f"rename it to {renamed}")
+        return _refuse_invalid(file, path, f"is now called {renamed}", f"rename it to {renamed}")
     allowed = f"allowed {f'in [{table}]' if table else 'at the top'}: {', '.join(known)}"
-    return _refuse_invalid(where, path, f"is not a key{_suggest(key, known)}", allowed)
+    return _refuse_invalid(file, path, f"is not a key{_suggest(key, known)}", allowed)
 
 
-def _refuse_invalid(where: str, path: str, problem: str, hint: str = "") -> StepError:
+def _refuse_invalid(file: str, path: str, problem: str, hint: str = "") -> StepError:
     return StepError(
-        "config_invalid", f"{where}: {path} {problem}", hint or "docs/how-to/adapting.md describes every key", WRONG_USE
+        "config_invalid", f"{file}: {path} {problem}", hint or "docs/how-to/adapting.md describes every key", WRONG_USE
     )
 
 

@@ -92,8 +92,8 @@ def _fetch(version: Artifact, folder: Path, split: int) -> tuple[Rows, str]:
 def _get_file(version: Artifact, split: int) -> str:
     """Return the file of a split. If a version has no such file, the fetch raises `file_missing`."""
     names = [_load_kind(kind).FILES[split] for kind in sorted(set(KINDS.values()))]
-    held = version.manifest.entries
-    return next((name for name in [*names, TOGETHER] if name in held), str(names[0]))
+    entries = version.manifest.entries
+    return next((name for name in [*names, TOGETHER] if name in entries), str(names[0]))
 
 
 def _read(path: Path) -> Rows:
@@ -104,7 +104,7 @@ def _read(path: Path) -> Rows:
 
 def _read_together(path: Path, split: str) -> Rows:
     stored = arrays.load(path)
-    if wanted := {f"{array}_{one}" for array in "xy" for one in ("train", "eval")} - stored.keys():
+    if wanted := {f"{array}_{split_name}" for array in "xy" for split_name in ("train", "eval")} - stored.keys():
         raise arrays.Unreadable(f"it has no {', '.join(sorted(wanted))}")
     rows: Rows = _load_kind("images").require_images(stored[f"x_{split}"], stored[f"y_{split}"])
     return rows

@@ -73,14 +73,14 @@ def read_times(texts: Any, dtype: Any, first: int = 0) -> Any:
     read = pd.to_datetime(texts.where(in_form), format="ISO8601", errors="coerce", utc=True)
     if unit == "ns":  # which is from 1677 to 2262 only
         read = read.where(read.between(*(end.tz_localize("UTC") for end in (pd.Timestamp.min, pd.Timestamp.max))))
-    typed = (read if zone else read.dt.tz_localize(None)).astype(wanted)
-    exact = (typed if zone else typed.dt.tz_localize("UTC")) == read
+    times = (read if zone else read.dt.tz_localize(None)).astype(wanted)
+    exact = (times if zone else times.dt.tz_localize("UTC")) == read
     wrong = ~missing & ~exact.to_numpy(dtype=np.bool_)
     shown = ", ".join(dict.fromkeys(map(repr, texts[wrong].head(SHOWN).tolist())))
     example = f"2026-03-04T15:30:00{'+01:00' if zone else ''}"
-    said = f"is not a time such as {example}{'' if zone else ' or 2026-03-04'} ({to_line(shown, 200)})"
-    require_none("type", wrong, first, f"column {texts.name!r} {said}", texts.name)
-    return typed
+    problem = f"is not a time such as {example}{'' if zone else ' or 2026-03-04'} ({to_line(shown, 200)})"
+    require_none("type", wrong, first, f"column {texts.name!r} {problem}", texts.name)
+    return times
 
 
 def is_time(dtype: Any) -> bool:
@@ -171,7 +171,7 @@ class _Column:
     def find_failures(self, values: Any) -> Iterator[tuple[str, str, Any]]:
         """Yield what is wrong with the values: the check, its message, and which rows, bool (N,)."""
         if not self._is_typed(values):
-            yield "type", f"is {values.dtype}, not {_name_of(self.dtype)}", np.ones(len(values), dtype=np.bool_)
+            yield "type", f"is {values.dtype}, not {get_type_name(self.dtype)}", np.ones(len(values), dtype=np.bool_)
             return
         if not self._is_simple:
             return
@@ -179,13 +179,13 @@ class _Column:
         missing = _is_missing(array)
         if not self.nullable and missing.any():
             yield "not_nullable", "is missing", missing
-        held = array[~missing] if missing.any() else array
+        present = array[~missing] if missing.any() else array
         for check, holds in self.plain:
-            right = np.asarray(holds(held), dtype=np.bool_)
+            right = np.asarray(holds(present), dtype=np.bool_)
             if not right.all():
                 wrong = np.zeros(len(values), dtype=np.bool_)
                 wrong[~missing] = ~right
-                shown = ", ".join(dict.fromkeys(map(repr, held[~right][:SHOWN].tolist())))
+                shown = ", ".join(dict.fromkeys(map(repr, present[~right][:SHOWN].tolist())))
                 yield (
                     str(check.name),
                     f"does not pass {to_line(check.error or check.name)}: {to_line(shown, 200)}",
@@ -225,7 +225,7 @@ def _compile(check: Any) -> Holds | None:
     return lambda values: compare(values, **statistics)
 
 
-def _name_of(dtype: Any) -> str:
+def get_type_name(dtype: Any) -> str:
     return "text" if str(dtype).startswith("str") else str(dtype)
 
 
@@ -266,8 +266,8 @@ class Table:
         except SchemaErrors as error:
             case = error.failure_cases.iloc[0]
             column = case["column"] if isinstance(case["column"], str) else None
-            where = f"column {column!r}" if column else "the table"
-            message = f"{where} does not pass {to_line(case['check'])}: {to_line(repr(case['failure_case']), 200)}"
+            subject = f"column {column!r}" if column else "the table"
+            message = f"{subject} does not pass {to_line(case['check'])}: {to_line(repr(case['failure_case']), 200)}"
             row = case["index"]
-            at = f" in row {int(row) + first}" if row is not None and row == row else ""
-            raise Refused("schema", f"{message}{at}", column) from error
+            position = f" in row {int(row) + first}" if row is not None and row == row else ""
+            raise Refused("schema", f"{message}{position}", column) from error

@@ -82,8 +82,8 @@ def list_warnings(answers: Answers, may_repeat: bool) -> tuple[str, ...]:
     leaks = predictions.find_leaking(answers.rows)
     if again := answers.trained_on and answers.trained_on.near_duplicates:
         how_many = f"{again:,} of the eval rows {'equal' if may_repeat else 'nearly equal'} rows that the candidate"
-        why = "; the use case says that its rows repeat naturally" if may_repeat else ""
-        leaks = (f"{how_many} was trained on{why}.", *leaks)
+        reason = "; the use case says that its rows repeat naturally" if may_repeat else ""
+        leaks = (f"{how_many} was trained on{reason}.", *leaks)
     return leaks
 
 
@@ -106,10 +106,10 @@ def find_contradiction(evidence: Evidence, text: str, scores: Scores, policy: Po
     report.
     """
 
-    def build_predictions(measured: form.Metrics | None, given: Any) -> Predictions | None:
-        if measured is None or given is None:
+    def build_predictions(measured: form.Metrics | None, answers: Any) -> Predictions | None:
+        if measured is None or answers is None:
             return None
-        return Predictions(given, {}, measured.latency_ms or 0.0, measured.size_bytes or 0)
+        return Predictions(answers, {}, measured.latency_ms or 0.0, measured.size_bytes or 0)
 
     candidate = build_predictions(evidence.metrics.candidate, scores.candidate)
     production = build_predictions(evidence.metrics.production, scores.production)
@@ -117,8 +117,8 @@ def find_contradiction(evidence: Evidence, text: str, scores: Scores, policy: Po
         return "metrics"
     measured = measure(scores, policy, candidate, production)
     expected = conclude(scores, policy, measured, drops_before, evidence.looks)
-    stated = vars(evidence) | {"warnings": evidence.warnings[: len(expected["warnings"])]}
-    wrong = [name for name, value in expected.items() if stated[name] != value]
+    recorded = vars(evidence) | {"warnings": evidence.warnings[: len(expected["warnings"])]}
+    wrong = [name for name, value in expected.items() if recorded[name] != value]
     if not wrong and report.report(form.as_json(evidence), restore_outcomes(evidence), scores, policy) != text:
         return "report"
     return wrong[0] if wrong else ""
@@ -153,10 +153,10 @@ def find_other_answer(stored_evidence: Evidence, stored: Scores, now: Scores, an
     if stored.slices.keys() != now.slices.keys() or stored.varied.keys() != now.varied.keys():
         return "behaviour"
     for name, varied in stored.varied.items():
-        asked = now.varied[name]
-        if not _is_alike(varied.candidate, asked.candidate, chosen):
+        pair = now.varied[name]
+        if not _is_alike(varied.candidate, pair.candidate, chosen):
             return name
-        if not _is_alike(varied.production, asked.production, chosen):
+        if not _is_alike(varied.production, pair.production, chosen):
             return name
     if (stored.classes, stored.groups) != (now.classes, now.groups):
         return "names"

@@ -69,8 +69,8 @@ class Subject(NamedTuple):
             if np.asarray(groups).dtype.kind in "iu":
                 numbers[column] = groups
             else:
-                called, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-                numbers[column], names[column] = codes.astype(np.int16), tuple(called.tolist())
+                categories, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+                numbers[column], names[column] = codes.astype(np.int16), tuple(categories.tolist())
         return numbers, names
 
 
@@ -201,20 +201,21 @@ def measure(scores: Scores, policy: Policy, answers: Predictions, own: Any) -> d
     if len(answers.answers) != len(scores.targets):
         return dict.fromkeys(("accuracy", "loss", "calibration_error", "latency_ms", "size_bytes")) | {"other": {}}
     values: dict[str, Any] = {"latency_ms": answers.latency_ms, "size_bytes": answers.size_bytes}
-    targets, given = scores.targets, answers.answers
-    named = {policy.metric} - {"accuracy", "log_loss"}
+    targets, predicted = scores.targets, answers.answers
+    other_names = {policy.metric} - {"accuracy", "log_loss"}
     with np.errstate(invalid="ignore", over="ignore"):
         if scores.is_regression:
             values |= dict.fromkeys(("accuracy", "loss", "calibration_error"))
-            named |= {"within_tolerance", "mean_absolute_error", "mean_squared_error"}
+            other_names |= {"within_tolerance", "mean_absolute_error", "mean_squared_error"}
         else:
             values |= {
-                "accuracy": measures.compute_accuracy(targets, given),
-                "loss": measures.compute_loss(targets, given),
-                "calibration_error": measures.compute_calibration_error(targets, given),
+                "accuracy": measures.compute_accuracy(targets, predicted),
+                "loss": measures.compute_loss(targets, predicted),
+                "calibration_error": measures.compute_calibration_error(targets, predicted),
             }
         other = {
-            name: measures.compute_value(targets, given, replace(policy, metric=name), own) for name in sorted(named)
+            name: measures.compute_value(targets, predicted, replace(policy, metric=name), own)
+            for name in sorted(other_names)
         }
     return {name: _keep_finite(value) for name, value in values.items()} | {
         "other": {name: _keep_finite(value) for name, value in other.items()}

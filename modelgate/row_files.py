@@ -144,8 +144,8 @@ def _require_type(values: Any, wrong: Any, first: int, dtype: Any) -> None:
     require_none("type", wrong, first, f"column {values.name!r} is not {dtype} ({to_line(shown, 200)})", values.name)
 
 
-def _refuse(path: Path, why: object) -> StepError:
-    message = f"--input {str(path)!r} is not readable: {_take_first_line(why)}"
+def _refuse(path: Path, error: object) -> StepError:
+    message = f"--input {str(path)!r} is not readable: {_take_first_line(error)}"
     return StepError(
         "input_unreadable", message, "choose a file of rows; docs/how-to/production.md describes them", WRONG_USE
     )

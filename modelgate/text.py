@@ -16,8 +16,8 @@ def to_line(text: object, limit: int = MAX_CHARS) -> str:
     """Return text from outside as one printable line. Control and direction characters become spaces, and text over the
     limit is dropped.
     """
-    kept = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in str(text)[: 4 * limit])
-    line = " ".join(kept.split())
+    printable = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in str(text)[: 4 * limit])
+    line = " ".join(printable.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -88,7 +88,7 @@ def read_trusted(name: str) -> tuple[str, ...]:
         types = ast.literal_eval(values[-1]) if values else None
     except ValueError:
         types = None
-    if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
+    if not isinstance(types, list | tuple) or not all(isinstance(item, str) for item in types):
         message = f"{_get_file(name, 'model')}: TRUSTED is not a literal list of strings"
         raise StepError("part_missing", message, 'list types, as in TRUSTED = ["numpy.dtype"]', WRONG_USE)
     return tuple(types)
@@ -115,10 +115,10 @@ def locate_error(module: ModuleType, error: BaseException) -> str:
 def require_keywords(name: str, model: ModuleType, keywords: Iterable[str]) -> None:
     """Refuse a `fit` or `build_model` that does not accept each hyperparameter of `[train]` as a keyword."""
     function: Callable[..., Any] = getattr(model, "fit", None) or model.build_model
-    taken = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    if lacking := sorted(set(keywords) - {parameter.name for parameter in taken}):
+    if lacking := sorted(set(keywords) - {parameter.name for parameter in parameters}):
         raise StepError(
             "hyperparameter_not_taken",
             f"{_get_file(name, 'model')}: {function.__name__} does not accept {', '.join(lacking)}, which [train] has",

@@ -26,10 +26,10 @@ def load_format(framework: str) -> ModuleType:
     return import_module(get_module(framework))
 
 
-def find_model_file(held: Container[str], framework: str = "keras") -> str:
+def find_model_file(files: Container[str], framework: str = "keras") -> str:
     """
     Return the name of the model's file among the files of a version: the framework's own name if the version has it,
     because that file was judged.
     """
     names = (MODEL_FILES[framework], *MODEL_FILES.values())
-    return next((name for name in names if name in held), names[0])
+    return next((name for name in names if name in files), names[0])

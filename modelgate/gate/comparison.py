@@ -133,8 +133,8 @@ def _drop(metric: Metric, scores: Scores, policy: Policy, production: Answers) -
         lower = statistics.drop_lower_bound(regressed, improved, scores.rows)
         return Interval(drop, lower, statistics.bound_drop(regressed, improved, scores.rows), error)
     if metric.made_of == COUNTS:
-        called = (metrics.pick_classes(answers) for answers in (scores.candidate, production))
-        return statistics.bootstrap(metrics.get_count_metric(metric.name), scores.targets, *called)
+        classes = (metrics.pick_classes(answers) for answers in (scores.candidate, production))
+        return statistics.bootstrap(metrics.get_count_metric(metric.name), scores.targets, *classes)
     if metric.made_of == RANKING:
         pairs = zip(
             metrics.compute_placements(scores.targets, production),

@@ -64,16 +64,16 @@ def _measure_ranks(values: npt.NDArray[Any], targets: Targets) -> float:
 
 def _measure_error(groups: npt.NDArray[np.int64], targets: Targets, regression: bool) -> float:
     half = len(targets) // 2
-    known, asked = targets[:half], targets[half:]
+    known, held_out = targets[:half], targets[half:]
     answer = np.median if regression else _find_commonest
     constant = float(answer(known))
-    answers = np.full(len(asked), constant)
+    answers = np.full(len(held_out), constant)
     for group in np.unique(groups[:half]):
         answers[groups[half:] == group] = answer(known[groups[:half] == group])
     if regression:
-        error, of_constant = (float(np.abs(asked - predicted).sum()) for predicted in (answers, constant))
+        error, of_constant = (float(np.abs(held_out - predicted).sum()) for predicted in (answers, constant))
     else:
-        error, of_constant = (float((asked != predicted).sum()) for predicted in (answers, constant))
+        error, of_constant = (float((held_out != predicted).sum()) for predicted in (answers, constant))
     return 1 - error / of_constant if of_constant else 0.0
 
 

@@ -89,8 +89,8 @@ def mark_correct(targets: Targets, answers: Answers, tolerance: float | None = N
     if tolerance is not None:
         near: Marks = np.abs(answers - targets) <= tolerance
         return near
-    called: Marks = pick_classes(answers) == targets
-    return called
+    correct: Marks = pick_classes(answers) == targets
+    return correct
 
 
 def pick_classes(answers: Answers) -> npt.NDArray[np.int64]:
@@ -189,9 +189,9 @@ def compute_balanced_accuracy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.f
 
 def compute_f1(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return, for two classes, the F1 of the second; for more, the mean over the classes that have rows."""
-    rows, called = counts.sum(axis=-1), counts.sum(axis=-2)
+    rows, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
     right = np.diagonal(counts, axis1=-2, axis2=-1)
-    both = rows + called
+    both = rows + predicted
     each = np.divide(2 * right, both, out=np.zeros(both.shape), where=both > 0)
     if counts.shape[-1] == 2:
         second: npt.NDArray[np.float64] = each[..., 1]

@@ -74,12 +74,12 @@ def _describe_difference(metric: Metric, compared: Mapping[str, float | None], r
         differs = f"{subject}{format_short(metric, abs(by))} {'lower' if lower else 'higher'} than production"
     else:
         differs = f"{subject}as in production" if subject else "as accurate as production"
-    what = (
+    conclusion = (
         f"and {rows:,} rows show at least {format_short(metric, shown)}"
         if shown
         else f"within what {rows:,} rows can tell"
     )
-    return f"{differs}, {what}"
+    return f"{differs}, {conclusion}"
 
 
 def _describe_refusal(refused: Outcome) -> str:
@@ -194,14 +194,14 @@ def measure_classes(scores: Scores) -> list[list[Any]]:
 def measure_groups(scores: Scores, policy: Policy) -> list[tuple[str, int, float, float | None]]:
     """Return for each group of rows except the classes: name, rows, the fraction that each model gets right."""
     ours, theirs = metrics.mark_both_correct(scores, policy)
-    named = [
+    masks = [
         (name, rows)
         for name, rows in rules.list_groups(scores)
         if scores.is_regression or not name.startswith("class ")
     ]
     return [
         (name, int(rows.sum()), float(ours[rows].mean()), None if theirs is None else float(theirs[rows].mean()))
-        for name, rows in named[:MAX_GROUPS]
+        for name, rows in masks[:MAX_GROUPS]
     ]
 
 
@@ -380,9 +380,9 @@ def _write_confusion(scores: Scores) -> str:
 
 
 def _write_lineage(evidence: Mapping[str, Any]) -> str:
-    named = {key: evidence[key] or {"name": "none", "digest": "-"} for key in ("version", "dataset", "production")}
+    sources = {key: evidence[key] or {"name": "none", "digest": "-"} for key in ("version", "dataset", "production")}
     rows = [
-        *([key, _render_code(value["name"]), _render_code(value["digest"])] for key, value in named.items()),
+        *([key, _render_code(value["name"]), _render_code(value["digest"])] for key, value in sources.items()),
         ["commit", _render_code(evidence["commit"] or "not given"), ""],
         ["evaluation", _render_link(evidence["evaluation_run"]["url"]), ""],
     ]

@@ -157,8 +157,8 @@ def enough_rows(scores: Scores, policy: Policy) -> Ruling:
             return Ruling(False, f"ROC AUC needs two classes, but there are {scores.candidate.shape[1]}")
         rarer = min(int((scores.targets == label).sum()) for label in (0, 1))
         if rarer < MIN_RARER_ROWS:
-            why = f"the rarer class has {rarer} eval rows, but ROC AUC needs at least {MIN_RARER_ROWS}"
-            return Ruling(False, f"cannot be compared: {why}")
+            reason = f"the rarer class has {rarer} eval rows, but ROC AUC needs at least {MIN_RARER_ROWS}"
+            return Ruling(False, f"cannot be compared: {reason}")
     return Ruling(True, f"{scores.rows} eval rows are enough to judge by")
 
 
@@ -194,15 +194,15 @@ def sign_plausible(scores: Scores, _policy: Policy) -> Ruling:
     """Check that the answers do not fall when the targets rise: the sign was not flipped."""
     if scores.is_regression:
         rises = compute_correlation(scores.targets, scores.candidate)
-        what = "answers"
+        label = "answers"
     elif scores.candidate.shape[1] == 2:
         rises = compute_correlation(scores.targets, scores.candidate[:, 1])
-        what = "probabilities of the second class"
+        label = "probabilities of the second class"
     else:
         return Ruling(True, "does not apply: more than two classes")
     if rises * np.sqrt(scores.rows) < -WRONG_SIGN:
-        return Ruling(False, f"the {what} fall when the targets rise: their correlation is {rises:.2f}")
-    return Ruling(True, f"the {what} do not fall when the targets rise: their correlation is {rises:.2f}")
+        return Ruling(False, f"the {label} fall when the targets rise: their correlation is {rises:.2f}")
+    return Ruling(True, f"the {label} do not fall when the targets rise: their correlation is {rises:.2f}")
 
 
 def compute_correlation(targets: Answers, answers: Answers) -> float:
@@ -226,10 +226,10 @@ def not_constant(scores: Scores, policy: Policy) -> Ruling:
         return Ruling(
             bool(answers), "the probabilities vary" if answers else "it gives every row the same probabilities"
         )
-    called = np.unique(metrics.pick_classes(scores.candidate))
-    if len(called) == 1 and len(np.unique(scores.targets)) > 1:
-        return Ruling(False, f"it answers {scores.get_class_name(int(called[0]))!r} for every row")
-    return Ruling(True, f"the answers have {len(called)} classes")
+    classes = np.unique(metrics.pick_classes(scores.candidate))
+    if len(classes) == 1 and len(np.unique(scores.targets)) > 1:
+        return Ruling(False, f"it answers {scores.get_class_name(int(classes[0]))!r} for every row")
+    return Ruling(True, f"the answers have {len(classes)} classes")
 
 
 def floor(scores: Scores, policy: Policy) -> Ruling:
@@ -266,8 +266,8 @@ def production_plausible(scores: Scores, policy: Policy) -> Ruling:
         if renamed - right > max(MAX_RELABELLING_GAIN, MIN_RELABELLED * (1 - right)):
             shares = f"production has {right:.4f} of these rows right, and {renamed:.4f} with classes renamed"
             return Ruling(False, f"{shares} ({', '.join(names)}): {check}")
-    if not (said := sign_plausible(replace(scores, candidate=scores.production), policy)).passed:
-        return Ruling(False, f"of production, {said.reason}: {check}")
+    if not (ruling := sign_plausible(replace(scores, candidate=scores.production), policy)).passed:
+        return Ruling(False, f"of production, {ruling.reason}: {check}")
     return Ruling(True, "production's answers fit the labels as they are named")
 
 
@@ -325,13 +325,13 @@ def slices_no_worse(scores: Scores, policy: Policy) -> Ruling:
         return _NOTHING_YET
     table = {name: (regressed, improved, rows) for name, rows, regressed, improved in measure_slices(scores, policy)}
     chances = {name: compute_mcnemar(regressed, improved) for name, (regressed, improved, _) in table.items()}
-    held = [
+    failed = [
         name
         for name in correct_by_holm(chances, FAMILY_ALPHA)
         if compute_chance_beyond(*table[name], SLICE_MARGIN) <= FAMILY_ALPHA
     ]
-    if held:
-        worse = ", ".join(f"{name} ({table[name][0]} rows regressed, {table[name][1]} improved)" for name in held)
+    if failed:
+        worse = ", ".join(f"{name} ({table[name][0]} rows regressed, {table[name][1]} improved)" for name in failed)
         return Ruling(False, f"worse than production in {worse}", comparison.MCNEMAR_HOLM)
     allowed = f"by more than {100 * SLICE_MARGIN:.0f} points"
     reason = f"none of the {len(table)} slices with at least {MIN_SUPPORT} rows is shown to be worse {allowed}"
@@ -464,5 +464,5 @@ def passes_gate(outcomes: Sequence[Outcome]) -> bool:
 
 def _apply_rule(rule: Rule, scores: Scores, policy: Policy, blocking: bool = True) -> Outcome:
     passed, reason, method = rule(scores, policy)
-    how = (method.name, method.level) if method else (None, None)
-    return Outcome(rule.__name__, bool(passed), blocking, reason, *how)
+    stated_method = (method.name, method.level) if method else (None, None)
+    return Outcome(rule.__name__, bool(passed), blocking, reason, *stated_method)

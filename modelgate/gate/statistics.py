@@ -176,12 +176,12 @@ def bootstrap(
 
 def correct_by_holm(p_values: Mapping[str, float], alpha: float) -> list[str]:
     """Return which of many tests hold, with a chance of at most alpha that any holds without cause (Holm, 1979)."""
-    held: list[str] = []
+    rejected: list[str] = []
     for number, (name, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         if p_value > alpha / (len(p_values) - number):
             break
-        held.append(name)
-    return held
+        rejected.append(name)
+    return rejected
 
 
 def compute_power(drop: float, churn: float, rows: int, margin: float) -> float:

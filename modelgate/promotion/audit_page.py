@@ -152,20 +152,20 @@ def _write_entry(entry: Entry, links: Mapping[str, Linked]) -> str:
 
 
 def _describe_approval(content: Mapping[str, Any]) -> str:
-    how = HOW.get(str(content.get("approval")), "")
+    method = HOW.get(str(content.get("approval")), "")
     url = content.get("approval_url")
-    return f"Approved by <b>{_escape(content['approver'])}</b> {_link(url, how) if url else how}".rstrip()
+    return f"Approved by <b>{_escape(content['approver'])}</b> {_link(url, method) if url else method}".rstrip()
 
 
 def _write_figures(entry: Entry, links: Mapping[str, Linked]) -> str:
     """Return the policy's metric of the version and of the one that it replaced, from the evidence."""
-    named = entry.content["evidence"]
-    evidence = links.get(named["name"])
-    of_both = evidence.metadata.get("metrics") if evidence and evidence.digest == named["digest"] else None
+    reference = entry.content["evidence"]
+    evidence = links.get(reference["name"])
+    of_both = evidence.metadata.get("metrics") if evidence and evidence.digest == reference["digest"] else None
     title = to_line(metrics.get_title(get_metric(entry)), 40)
     figures = []
-    for who, label in (("candidate", title), ("production", f"{title} of the previous one")):
-        values = of_both.get(who) if isinstance(of_both, Mapping) else None
+    for side, label in (("candidate", title), ("production", f"{title} of the previous one")):
+        values = of_both.get(side) if isinstance(of_both, Mapping) else None
         value = metrics.get_value(values, get_metric(entry)) if isinstance(values, Mapping) else None
         if value is not None:
             figures.append((wording.format_number(value), label))

@@ -33,7 +33,7 @@ _MAX_IMAGES = 10
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """
     What a model was made from, and what it was judged on.
 
@@ -49,7 +49,7 @@ class Made:
     account: str | None = None
 
 
-def list_changes(candidate: Made, production: Made | None, known: Collection[str]) -> tuple[str, ...]:
+def list_changes(candidate: Provenance, production: Provenance | None, known: Collection[str]) -> tuple[str, ...]:
     """
     Return what a reviewer should know first, one line each. production: None if nothing is in production.
 
@@ -63,7 +63,7 @@ def list_changes(candidate: Made, production: Made | None, known: Collection[str
     )
 
 
-def _describe_code(candidate: Made, production: Made | None) -> str:
+def _describe_code(candidate: Provenance, production: Provenance | None) -> str:
     origin = candidate.origin
     by = f"Trained by {_quote(origin.account)}: {origin.url}" if origin else "No one knows who trained it."
     if production is None:
@@ -74,7 +74,7 @@ def _describe_code(candidate: Made, production: Made | None) -> str:
     return f"Differs from production in {'; '.join(differs)}. {by}"
 
 
-def _list_differences(candidate: Made, production: Made) -> Iterator[str]:
+def _list_differences(candidate: Provenance, production: Provenance) -> Iterator[str]:
     if candidate.commit != production.commit and candidate.commit and production.commit:
         yield f"code ({production.commit[:12]} to {candidate.commit[:12]})"
     if _find_changed(candidate, production):
@@ -88,7 +88,7 @@ def _list_differences(candidate: Made, production: Made) -> Iterator[str]:
         yield f"images and their locks ({', '.join(_quote(name) for name in images[:_MAX_IMAGES])})"
 
 
-def _find_changed(candidate: Made, production: Made) -> list[str]:
+def _find_changed(candidate: Provenance, production: Provenance) -> list[str]:
     """Return the keys that differ between the configs of both trainings."""
     if candidate.origin is None or production.origin is None:
         return []
@@ -97,7 +97,7 @@ def _find_changed(candidate: Made, production: Made) -> list[str]:
     return sorted(name for name in names if name not in _NOT_CONFIG and ours.get(name) != theirs.get(name))
 
 
-def _list_config(candidate: Made, production: Made | None, known: Collection[str]) -> Iterator[str]:
+def _list_config(candidate: Provenance, production: Provenance | None, known: Collection[str]) -> Iterator[str]:
     if production is None or not candidate.origin or not production.origin:
         return
     changed = _find_changed(candidate, production)
@@ -134,7 +134,7 @@ def _join(names: Sequence[str]) -> str:
     return to_line(", ".join(names) or "unknown", 200)
 
 
-def _list_unusual(candidate: Made, production: Made | None) -> Iterator[str]:
+def _list_unusual(candidate: Provenance, production: Provenance | None) -> Iterator[str]:
     if candidate.origin is None:
         yield "Lineage incomplete: W&B does not know which run logged the candidate."
     elif not candidate.trained:
@@ -157,12 +157,12 @@ def _list_unusual(candidate: Made, production: Made | None) -> Iterator[str]:
 # --- from W&B --------------------------------------------------------------------------------------------------------
 
 
-def describe_making(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Made:
+def describe_making(origin: Origin, judged: Mapping[str, Any], judged_on: Named, account: str) -> Provenance:
     """Return what a candidate was made from. judged: `commit` and `images` of its evaluation."""
-    return Made(_list_trained_on(origin), origin, judged["commit"], judged["images"], judged_on, account)
+    return Provenance(_list_trained_on(origin), origin, judged["commit"], judged["images"], judged_on, account)
 
 
-def find_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Made | None:
+def find_production(api: wandb.Api, production: Artifact | None, promotions: Sequence[Entry]) -> Provenance | None:
     """Return what production was made from, by its run and by the evidence that the ledger names."""
     if production is None:
         return None
@@ -171,9 +171,9 @@ def find_production(api: wandb.Api, production: Artifact | None, promotions: Seq
     entry = next((entry for entry in reversed(promotions) if entry.content["to"]["name"] == name), None)
     evidence = _read_evidence(api, entry) if entry else None
     if evidence is None:
-        return Made(_list_trained_on(origin), origin)
+        return Provenance(_list_trained_on(origin), origin)
     judged_on = Named(evidence.dataset.name, evidence.dataset.digest)
-    return Made(_list_trained_on(origin), origin, evidence.commit, evidence.images, judged_on, evidence.account)
+    return Provenance(_list_trained_on(origin), origin, evidence.commit, evidence.images, judged_on, evidence.account)
 
 
 def _list_trained_on(origin: Origin | None) -> tuple[str, ...]:
@@ -183,14 +183,14 @@ def _list_trained_on(origin: Origin | None) -> tuple[str, ...]:
 
 def _read_evidence(api: wandb.Api, entry: Entry) -> Evidence | None:
     """Return the evidence of an entry; None if it is gone or was replaced."""
-    named = entry.content["evidence"]
-    source = client.find(api, named["name"])
-    if source is None or source.digest != named["digest"]:
+    reference = entry.content["evidence"]
+    source = client.find(api, reference["name"])
+    if source is None or source.digest != reference["digest"]:
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
             fetched = files.fetch(source, form.FILE, Path(folder), evaluation.MAX_BYTES[form.FILE])
-            known = fetched.sha256 == named.get("sha256", fetched.sha256)
+            known = fetched.sha256 == reference.get("sha256", fetched.sha256)
             return form.parse(fetched.path.read_bytes()) if known else None
         except (files.FileRefused, ValueError):
             return None

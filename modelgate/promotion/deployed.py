@@ -164,9 +164,9 @@ def _find_version(
     api: wandb.Api, entries: Sequence[Entry], version: Reference, unapproved: bool
 ) -> tuple[Artifact, Entry | None]:
     artifact = client.get(api, version, "--version")
-    named = [entry for entry in reversed(entries) if entry.applied and _parse_version(entry) == version]
+    promotions = [entry for entry in reversed(entries) if entry.applied and _parse_version(entry) == version]
     promoters = ledger.find_promoters(api, version.collection)
-    entry = next((entry for entry in named if promoters.has_written(entry)), None)
+    entry = next((entry for entry in promotions if promoters.has_written(entry)), None)
     if entry is None and not unapproved:
         raise StepError(
             "version_not_promoted",
@@ -181,7 +181,7 @@ def _require_sealed(artifact: Artifact, entry: Entry) -> None:
     if ledger.get_seal(entry) not in artifact.aliases:
         message = f"{Reference.pin(artifact)} has no seal of entry v{entry.number}, which says that it was promoted"
         raise StepError("entry_not_sealed", message, _AUDIT)
-    if entry.noted.get("entry") != entry.content:
+    if entry.metadata.get("entry") != entry.content:
         message = f"entry v{entry.number} and its version's metadata differ"
         raise StepError("entry_changed", message, _AUDIT)
     if artifact.digest != entry.content["to"]["digest"]:
@@ -241,8 +241,8 @@ def list_differences(
         return [("service_of_another_use_case", f"it serves {to_line(state.get('use_case'))}, not {use_case}")]
     if state.get("ready") is not True:
         problem = state.get("problem")
-        why = problem.get("message") if isinstance(problem, dict) else "it gives no reason"
-        return [("service_not_ready", f"no version answers: {to_line(why)}")]
+        reason = problem.get("message") if isinstance(problem, dict) else "it gives no reason"
+        return [("service_not_ready", f"no version answers: {to_line(reason)}")]
     by = next((entry for entry in entries if entry.applied and entry.sha256 == state.get("ledger_sha256")), None)
     if by is None or state.get("approved") is not True:
         return [("service_unverified", f"it names no promotion in the ledger for {to_line(state.get('version'))}")]

@@ -148,10 +148,10 @@ def count_looks(api: wandb.Api, evaluations: str, judged: form.Hashes, before: i
     """
     models = {judged.model}
     for version in client.list_versions(api, ARTIFACT_TYPE, evaluations):
-        noted = version.metadata.get("sha256")
+        sha256 = version.metadata.get("sha256")
         counts = before is None or Reference.pin(version).number < before
-        if counts and isinstance(noted, dict) and noted.get("eval_rows") == judged.eval_rows:
-            models.add(str(noted.get("model")))
+        if counts and isinstance(sha256, dict) and sha256.get("eval_rows") == judged.eval_rows:
+            models.add(str(sha256.get("model")))
     return len(models)
 
 

@@ -310,8 +310,8 @@ def parse(content: str | bytes) -> Evidence:
         return TYPE.validate_json(json.dumps(evidence))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in ("$", *first["loc"]))
-        raise ValueError(f"{FILE} at {place}: {first['msg']}") from error
+        path = ".".join(str(part) for part in ("$", *first["loc"]))
+        raise ValueError(f"{FILE} at {path}: {first['msg']}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{FILE} cannot be read: {error}") from error
 
@@ -327,7 +327,7 @@ def _read_schema_1(old: Mapping[str, Any]) -> dict[str, Any]:
     changed = {
         "schema": 2,
         "policy": policy | unlimited | {"at_least": old["policy"]["floor_accuracy"]},
-        "metrics": {who: values and {**values, "other": {}} for who, values in old["metrics"].items()},
+        "metrics": {side: values and {**values, "other": {}} for side, values in old["metrics"].items()},
         "comparison": old["comparison"] and {**old["comparison"], "shown": None},
     }
     added = {

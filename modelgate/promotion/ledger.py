@@ -54,7 +54,7 @@ class Entry:
 
     number: its place in the ledger. content: what the entry says. applied: whether it took effect. void: whether
     another entry with the same predecessor came first. unbound: whether it does not name the run that logged it,
-    although an earlier entry does. noted: the version's metadata, which repeats the content. version: its pinned
+    although an earlier entry does. metadata: the version's metadata, which repeats the content. version: its pinned
     artifact version.
     """
 
@@ -63,7 +63,7 @@ class Entry:
     applied: bool = False
     void: bool = False
     unbound: bool = False
-    noted: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
     @property
@@ -129,7 +129,7 @@ def _has_taken_effect(entry: Entry, after: Entry | None, production: str | None)
     if "voids" in after.content:
         return bool(after.content["voids"] != entry.number)
     # Before schema 3, a refused entry was skipped silently, and an applied one had a mark.
-    return "applied_at" in entry.noted or after.content.get("from") == to
+    return "applied_at" in entry.metadata or after.content.get("from") == to
 
 
 def find_head(entries: Iterable[Entry]) -> Entry | None:
@@ -146,8 +146,8 @@ def join(own: Sequence[Entry], older: Sequence[Entry] = ()) -> list[Entry]:
     if not own:
         return list(older)
     before = min(own, key=lambda entry: entry.number).content.get("continues", 0)
-    kept = [entry for entry in older if entry.number < before]
-    return [*kept, *(replace(entry, number=entry.number + before) for entry in own)]
+    earlier = [entry for entry in older if entry.number < before]
+    return [*earlier, *(replace(entry, number=entry.number + before) for entry in own)]
 
 
 def list_promotions(entries: Iterable[Entry]) -> list[Entry]:
@@ -165,11 +165,11 @@ def find_last_in_production(
     entry; the others prove nothing.
     """
     valid = [entry for entry in entries if not entry.void]
-    for place in reversed(range(len(valid))):
-        entry = valid[place]
+    for i in reversed(range(len(valid))):
+        entry = valid[i]
         if entry.content["to"]["digest"] != digest or not counts(entry):
             continue
-        after = next((later for later in valid[place + 1 :] if counts(later)), None)
+        after = next((later for later in valid[i + 1 :] if counts(later)), None)
         if entry.applied if after is None else after.content["from"] == entry.content["to"]:
             return entry
     return None
@@ -217,13 +217,13 @@ def list_names(entity: str, project: str, use_case: str, *, has_own: bool) -> li
     return [f"{entity}/{home}/{get_name(use_case)}" for home in homes]
 
 
-def read(api: wandb.Api, *places: str, registry: str = REGISTRY) -> list[Entry]:
+def read(api: wandb.Api, *names: str, registry: str = REGISTRY) -> list[Entry]:
     """
     Return all entries, oldest first, with void ones marked; empty if there are none.
 
-    places: from `places`. registry: the name of the registry that the use case promotes in.
+    names: from `find_names`. registry: the name of the registry that the use case promotes in.
     """
-    entries = join(*(_read_entries(api, place) for place in places))
+    entries = join(*(_read_entries(api, name) for name in names))
     return chain(entries, _find_effective(api, find_head(chain(entries)), registry))
 
 
@@ -323,12 +323,16 @@ def get_collection(entries: Iterable[Entry], registry: str, own: str) -> str:
 
     Anyone who can write to the ledger could name a version in their own registry.
     """
-    named = [entry for entry in entries if is_readable(entry.content) and get_registry(entry) == registry]
-    return Reference.parse(named[-1].content["to"]["name"], "the ledger").collection if named else f"{registry}/{own}"
+    promotions = [entry for entry in entries if is_readable(entry.content) and get_registry(entry) == registry]
+    return (
+        Reference.parse(promotions[-1].content["to"]["name"], "the ledger").collection
+        if promotions
+        else f"{registry}/{own}"
+    )
 
 
-def _read_entries(api: wandb.Api, place: str) -> list[Entry]:
-    return sorted(map(_read_entry, client.list_versions(api, ARTIFACT_TYPE, place)), key=lambda entry: entry.number)
+def _read_entries(api: wandb.Api, name: str) -> list[Entry]:
+    return sorted(map(_read_entry, client.list_versions(api, ARTIFACT_TYPE, name)), key=lambda entry: entry.number)
 
 
 def append(run: Run, use_case: str, content: Mapping[str, Any]) -> str:
@@ -471,7 +475,7 @@ def _is_shallow(value: object, depth: int) -> bool:
     return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
-def parse_entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> Entry:
+def parse_entry(version: str, file: bytes | None, metadata: Mapping[str, Any]) -> Entry:
     """
     Return the entry in a version, from its file and its metadata. file: None if it is missing or damaged.
 
@@ -482,7 +486,7 @@ def parse_entry(version: str, file: bytes | None, noted: Mapping[str, Any]) -> E
     except (ValueError, RecursionError):
         content = None
     parsed: dict[str, Any] = content if is_readable(content) else {"previous": "unreadable"}
-    return Entry(Reference.parse(version, "the ledger").number, parsed, noted=noted, version=version)
+    return Entry(Reference.parse(version, "the ledger").number, parsed, metadata=metadata, version=version)
 
 
 def _read_entry(version: Artifact) -> Entry:

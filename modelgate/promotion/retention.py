@@ -79,9 +79,9 @@ def plan(versions: Iterable[Version], named: frozenset[str], before: datetime) -
         else:
             loose[version.id] = version
     # A version that stays keeps what it was made with, and so on.
-    while held := [version for version in loose.values() if not version.made_with_it <= loose.keys()]:
-        kept["something that stays was made with it"] += len(held)
-        for version in held:
+    while needed := [version for version in loose.values() if not version.made_with_it <= loose.keys()]:
+        kept["something that stays was made with it"] += len(needed)
+        for version in needed:
             del loose[version.id]
     return Plan(tuple(sorted(loose.values(), key=lambda version: (version.created_at, version.id))), kept)
 
@@ -121,7 +121,7 @@ def list_named(api: wandb.Api, project: str, use_case: str) -> Iterator[str]:
     entity, home = project.split("/")
     ledgers = ledger.find_names(api, entity, home, use_case)
     records = [
-        *((ledger.ARTIFACT_TYPE, place, ledger.FILE) for place in ledgers),
+        *((ledger.ARTIFACT_TYPE, name, ledger.FILE) for name in ledgers),
         (evaluation.ARTIFACT_TYPE, f"{project}/{evaluation.get_name(use_case)}", evidence.FILE),
     ]
     for kind, collection, file in records:
@@ -169,7 +169,7 @@ def _add_uses(version: Version, artifact: Artifact) -> Version:
         version,
         linked=bool(artifact.linked_artifacts),
         in_use=any(run.state in UNDER_WAY for run in runs),
-        made_with_it=frozenset(str(made.id) for run in runs for made in run.logged_artifacts()),
+        made_with_it=frozenset(str(logged.id) for run in runs for logged in run.logged_artifacts()),
     )
 
 

@@ -123,10 +123,10 @@ def _find_sealed_number(entry: Entry, registered: Registered) -> int | None:
 def _find_reordered(known: Mapping[int, Entry], registered: Registered) -> list[Finding]:
     homes = {number: _find_sealed_number(entry, registered) for number, entry in known.items()}
     moved = {number for number, home in homes.items() if home not in (None, number)}
-    places = moved | {home for number in moved if (home := homes[number]) in known}
+    positions = moved | {home for number in moved if (home := homes[number]) in known}
     return [
         Finding("entry_reordered", f"v{number} was not written as entry v{number}: its place was changed", number)
-        for number in sorted(number for number in places if number is not None)
+        for number in sorted(number for number in positions if number is not None)
     ]
 
 
@@ -149,7 +149,7 @@ def _find_changed(known: Mapping[int, Entry], registered: Registered) -> list[Fi
     for number, entry in known.items():
         if number in broken:
             findings.append(Finding("entry_changed", f"v{number} differs from its seal in the registry", number))
-        elif entry.noted.get("entry") != entry.content:
+        elif entry.metadata.get("entry") != entry.content:
             findings.append(Finding("entry_changed", f"v{number} and its version's metadata differ", number))
     return findings
 
@@ -294,16 +294,16 @@ def _find_gone(order: list[Entry], registered: Registered) -> list[Finding]:
     """
     findings = []
     for entry in order:
-        for what, key in (("version", "to"), ("dataset", "dataset"), ("evidence", "evidence")):
+        for kind, key in (("version", "to"), ("dataset", "dataset"), ("evidence", "evidence")):
             name, digest = entry.content[key]["name"], entry.content[key]["digest"]
             if not entry.applied or (now := registered.digests.get(name, digest)) == digest:
                 continue
             if now is None:
                 message = f"v{entry.number}: {name} was deleted, unlinked or renamed"
-                findings.append(Finding(f"{what}_gone", message, entry.number))
+                findings.append(Finding(f"{kind}_gone", message, entry.number))
             else:
                 message = f"v{entry.number}: {name} has the digest {now}, but had {digest}: its name was reused"
-                findings.append(Finding(f"{what}_replaced", message, entry.number))
+                findings.append(Finding(f"{kind}_replaced", message, entry.number))
     return findings
 
 
@@ -318,7 +318,7 @@ def _find_changed_bytes(order: list[Entry], registered: Registered) -> list[Find
         content = entry.content
         hashes = content.get("sha256") or {}
         recorded = f"recorded {content.get('sha256_recorded', 'at promotion')}" if hashes else "recorded later"
-        for what, version, judged in (
+        for kind, version, judged in (
             ("model", content["to"], hashes.get("model")),
             ("rows", content["dataset"], hashes.get("eval_rows")),
             ("evidence", content["evidence"], content["evidence"].get("sha256")),
@@ -329,7 +329,7 @@ def _find_changed_bytes(order: list[Entry], registered: Registered) -> list[Find
             if registered.digests.get(name, version["digest"]) != version["digest"]:
                 continue
             message = f"v{entry.number}: the file of {name} is {now}, but {judged or 'its SHA-256'} was {recorded}"
-            findings.append(Finding(f"{what}_bytes_changed", message, entry.number))
+            findings.append(Finding(f"{kind}_bytes_changed", message, entry.number))
     return findings
 
 
@@ -339,10 +339,10 @@ def _find_wrong_writers(order: list[Entry], registered: Registered) -> list[Find
     for entry in order:
         if entry.void or entry.number not in registered.writers:
             continue
-        writer, stated = registered.writers[entry.number], entry.content.get("account")
+        writer, account = registered.writers[entry.number], entry.content.get("account")
         by = f"by {writer}" if writer else "by no account that W&B knows, or in the run of another entry"
-        if stated is not None and writer != stated:
-            message = f"v{entry.number} says that {stated} wrote it, but it was logged {by}"
+        if account is not None and writer != account:
+            message = f"v{entry.number} says that {account} wrote it, but it was logged {by}"
             findings.append(Finding("entry_of_other_account", message, entry.number))
         elif registered.promoters is not None and writer not in registered.promoters:
             message = f"v{entry.number} was logged {by}, who is not an admin of the registry"
@@ -385,6 +385,6 @@ def _find_wrong_production(order: list[Entry], registered: Registered) -> list[F
     if registered.production is None:
         names = ", ".join(sorted(name for name in allowed if name))
         return [*findings, Finding("production_gone", f"{names} should be production, but no version is")]
-    named = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
-    by = f"which v{named[-1]} named, but the ledger no longer does" if named else "which the ledger does not name"
+    numbers = [entry.number for entry in order if entry.content["to"]["name"] == registered.production]
+    by = f"which v{numbers[-1]} named, but the ledger no longer does" if numbers else "which the ledger does not name"
     return [*findings, Finding("moved_outside", f"production is {registered.production}, {by}")]

@@ -95,23 +95,23 @@ def _describe_mistyped(values: Any, dtype: Any) -> str:
     import pandas as pd
 
     kind = getattr(getattr(dtype, "type", None), "kind", "")
-    said = f"column {values.name!r} is {values.dtype}, not {dtype}"
+    problem = f"column {values.name!r} is {values.dtype}, not {dtype}"
     if kind not in tuple("iufM") or values.dtype.kind != "O":
-        return said
+        return problem
     convert = pd.to_datetime if kind == "M" else pd.to_numeric
     wrong = (convert(values, errors="coerce").isna() & values.notna()).to_numpy()
     shown = ", ".join(dict.fromkeys(map(repr, values[wrong].head(SHOWN).tolist())))
-    return f"{said}, because of {shown[:200]} in {name_rows(wrong)}" if wrong.any() else said
+    return f"{problem}, because of {shown[:200]} in {name_rows(wrong)}" if wrong.any() else problem
 
 
 def _describe_failures(cases: Any) -> Iterator[str]:
     """Yield one sentence per column and check: what it requires, and which rows fail."""
     for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=False):
-        where = f"column {column!r}" if isinstance(column, str) else "as a whole"
+        subject = f"column {column!r}" if isinstance(column, str) else "as a whole"
         rows = sorted({int(row) for row in group["index"].dropna()})
         values = ", ".join(dict.fromkeys(map(repr, group["failure_case"].tolist()[:SHOWN])))
         text = f" in {_name_numbers(rows)}" if rows else ""
-        yield f"{where} does not pass {check}{text}: {values[:200]}"
+        yield f"{subject} does not pass {check}{text}: {values[:200]}"
 
 
 def _name_numbers(rows: list[int]) -> str:

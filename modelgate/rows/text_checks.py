@@ -41,28 +41,28 @@ def text_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     for split, rows in list_splits(dataset):
         if not isinstance(rows.x, list) or not rows.x:
             yield f"x_{split} is a {type(rows.x).__name__}, not a list of at least one text"
-        elif text := name_rows(np.array([not isinstance(one, str) for one in rows.x])):
+        elif text := name_rows(np.array([not isinstance(item, str) for item in rows.x])):
             yield f"x_{split} has values that are not str in {text}"
 
 
 def text_empty(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no text is empty."""
     for split, rows in list_splits(dataset):
-        if text := name_rows(np.array([not one.strip() for one in rows.x])):
+        if text := name_rows(np.array([not item.strip() for item in rows.x])):
             yield f"x_{split} has empty texts in {text}"
 
 
 def text_length(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that no text is longer than a book."""
     for split, rows in list_splits(dataset):
-        if text := name_rows(np.array([len(one) > MAX_CHARS for one in rows.x])):
+        if text := name_rows(np.array([len(item) > MAX_CHARS for item in rows.x])):
             yield f"x_{split} has texts of more than {MAX_CHARS} characters in {text}"
 
 
 def text_encoding(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that every text can be written as UTF-8: half of a surrogate pair is a sign of wrong decoding."""
     for split, rows in list_splits(dataset):
-        if text := name_rows(np.array([any("\ud800" <= char <= "\udfff" for char in one) for one in rows.x])):
+        if text := name_rows(np.array([any("\ud800" <= char <= "\udfff" for char in item) for item in rows.x])):
             yield f"x_{split} has lone surrogates, a sign of wrong decoding, in {text}"
 
 

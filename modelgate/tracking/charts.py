@@ -139,5 +139,5 @@ def draw_confusion(scores: Scores) -> wandb.Table:
 
 
 def _create_table(columns: list[str], rows: Any) -> wandb.Table:
-    named: list[str | int] = [*columns]
-    return wandb.Table(columns=named, data=[list(row) for row in rows])
+    names: list[str | int] = [*columns]
+    return wandb.Table(columns=names, data=[list(row) for row in rows])

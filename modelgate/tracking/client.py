@@ -130,8 +130,8 @@ def find_registry(api: wandb.Api, name: str) -> str | None:
     """
     if not name.startswith(_REGISTRY):
         return f"{get_entity(api)}/{name}"
-    held = _ask_registry(f"show the registry {name!r}", lambda: api.registry(name.removeprefix(_REGISTRY)))
-    return f"{held.entity}/{name}" if held else None
+    registry = _ask_registry(f"show the registry {name!r}", lambda: api.registry(name.removeprefix(_REGISTRY)))
+    return f"{registry.entity}/{name}" if registry else None
 
 
 def list_admins(api: wandb.Api, collection: str) -> frozenset[str]:
@@ -149,7 +149,7 @@ def list_admins(api: wandb.Api, collection: str) -> frozenset[str]:
     return frozenset(str(member.user.username) for member in members or () if member.role == "admin")
 
 
-def _ask_registry(what: str, ask: Callable[[], T]) -> T | None:
+def _ask_registry(question: str, ask: Callable[[], T]) -> T | None:
     """
     Return what W&B shows of a registry; None if it shows nothing to this key.
 
@@ -158,14 +158,14 @@ def _ask_registry(what: str, ask: Callable[[], T]) -> T | None:
     try:
         return ask()
     except RuntimeError as error:  # from the SDK, if W&B has no registries, or did not say in time whether it has
-        raise _describe_failure(what, error) from error
+        raise _describe_failure(question, error) from error
     except (CommError, WandbApiFailedError, ValueError, AttributeError) as error:
         # The SDK wraps some of its own errors into a ValueError, and some not at all.
         failure = error.__cause__ if isinstance(error.__cause__, WandbApiFailedError) else error
         if isinstance(failure, WandbApiFailedError):
             failure = CommError(str(failure), failure)
         if isinstance(failure, CommError) and not (_is_absent(failure) or _is_refusal(failure)):
-            raise _describe_failure(what, failure) from error
+            raise _describe_failure(question, failure) from error
         return None
 
 
@@ -283,9 +283,9 @@ def link(run: Run, version: Artifact, target: str, alias: str) -> Artifact:
     return linked
 
 
-def describe_version(what: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
+def describe_version(key: str, version: Artifact, run_url: str | None = None) -> dict[str, Any]:
     """Return the answer of a step that makes a version; without a run, the version already existed."""
-    return {what: str(Reference.pin(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
+    return {key: str(Reference.pin(version)), "digest": version.digest, "reused": run_url is None, "run_url": run_url}
 
 
 def add_aliases(version: Artifact, aliases: list[str]) -> None:
@@ -328,8 +328,8 @@ def _is_refusal(error: CommError) -> bool:
     return response.http_status in (401, 403)
 
 
-def _describe_failure(what: str, error: Exception) -> StepError:
-    message = f"W&B could not be asked to {what}: {_take_first_line(error)}"
+def _describe_failure(question: str, error: Exception) -> StepError:
+    message = f"W&B could not be asked to {question}: {_take_first_line(error)}"
     return StepError("wandb_failed", message, "try again", UNREACHABLE)
 
 

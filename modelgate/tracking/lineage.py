@@ -65,11 +65,15 @@ def find_same_training(
     filters = {"jobType": TRAIN, "config.inputs": wanted["inputs"]}
     try:
         for run in islice(api.runs(f"{version.source_entity}/{version.source_project}", filters=filters), MAX_RUNS):
-            found = _describe_run(run)
-            made = {logged.digest for logged in run.logged_artifacts() if logged.type == "model"}
-            asked = {key: found.config.get(key) for key in wanted} == dict(wanted)
-            if asked and version.digest in made and dataset.digest in {used.digest for used in found.datasets}:
-                return found
+            origin = _describe_run(run)
+            digests = {logged.digest for logged in run.logged_artifacts() if logged.type == "model"}
+            same_config = {key: origin.config.get(key) for key in wanted} == dict(wanted)
+            if (
+                same_config
+                and version.digest in digests
+                and dataset.digest in {used.digest for used in origin.datasets}
+            ):
+                return origin
     except (CommError, ValueError):
         pass
     return None
@@ -82,12 +86,12 @@ def find_training(api: wandb.Api, version: Artifact, *, was_in_production: bool 
     Raise `lineage_unknown` if W&B does not know the run, or has lost one of its datasets. was_in_production: then the
     model was judged when they existed, and the run is returned without datasets.
     """
-    found = find_origin(version)
-    if found is not None and found.job_type == TRAIN and (learned := _list_datasets(api, version, found)):
-        return replace(found, datasets=learned)
+    origin = find_origin(version)
+    if origin is not None and origin.job_type == TRAIN and (learned := _list_datasets(api, version, origin)):
+        return replace(origin, datasets=learned)
     if was_in_production:
-        return replace(found or Origin("", "no one", ()), datasets=())
-    if found is not None and found.job_type == TRAIN:
+        return replace(origin or Origin("", "no one", ()), datasets=())
+    if origin is not None and origin.job_type == TRAIN:
         raise StepError(
             "lineage_unknown",
             f"the dataset that {version.name} was trained on is gone, so its rows are unknown",
@@ -95,7 +99,7 @@ def find_training(api: wandb.Api, version: Artifact, *, was_in_production: bool 
         )
     raise StepError(
         "lineage_unknown",
-        f"{version.name} was logged by {_format_name(found)}, so it is unknown which rows it was trained on",
+        f"{version.name} was logged by {_format_name(origin)}, so it is unknown which rows it was trained on",
         "register a model that the step train logged",
     )
 
@@ -120,14 +124,14 @@ def _list_datasets(api: wandb.Api, version: Artifact, run: Origin) -> tuple[Arti
 
 def require(version: Artifact, job_type: str) -> Origin:
     """Return where a version comes from; raise `unknown_origin` if no run of this job type logged it."""
-    found = find_origin(version)
-    if found is None or found.job_type != job_type:
+    origin = find_origin(version)
+    if origin is None or origin.job_type != job_type:
         raise StepError(
             "unknown_origin",
-            f"{version.name} was logged by {_format_name(found)}, not by one with the job type {job_type!r}",
+            f"{version.name} was logged by {_format_name(origin)}, not by one with the job type {job_type!r}",
             "use a version that the previous step made",
         )
-    return found
+    return origin
 
 
 def _format_name(origin: Origin | None) -> str:

@@ -52,7 +52,7 @@ class History:
             "time": "2026-11-23T10:00:00Z",
             "reason": "",
         }
-        entry = Entry(len(self.entries), content, void=void, noted={"entry": content})
+        entry = Entry(len(self.entries), content, void=void, metadata={"entry": content})
         self.entries.append(entry)
         return entry
 

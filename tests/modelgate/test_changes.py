@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from modelgate.promotion import changes
-from modelgate.promotion.changes import Made
+from modelgate.promotion.changes import Provenance
 from modelgate.promotion.evidence import Named
 from modelgate.tracking.lineage import Origin
 
@@ -19,7 +19,9 @@ CONFIG = {"epochs": 10, "seed": 0, "dataset": "team/project/glyphs_dataset:v0"}
 KNOWN = ("epochs", "seed", "rate")
 ORIGIN = Origin("train_model", "trainer", (), CONFIG, "https://wandb.example/team/project/runs/1")
 ROWS = Named("team/project/glyphs_dataset:v0", "0" * 32)
-MADE = Made(("team/project/glyphs_dataset:v0 00000000",), ORIGIN, "a" * 40, {"train": "sha256:1"}, ROWS, "trainer")
+MADE = Provenance(
+    ("team/project/glyphs_dataset:v0 00000000",), ORIGIN, "a" * 40, {"train": "sha256:1"}, ROWS, "trainer"
+)
 
 
 def told(**candidate):
@@ -101,7 +103,7 @@ def test_what_is_unusual_is_a_line_of_its_own(change, says):
 
 
 def test_what_nobody_knows_of_production_is_said():
-    assert changes.list_changes(MADE, Made(), KNOWN)[1:] == (
+    assert changes.list_changes(MADE, Provenance(), KNOWN)[1:] == (
         "Lineage incomplete: W&B does not know which run logged the model in production.",
         "Lineage incomplete: the evidence of the model in production cannot be read.",
     )

@@ -93,7 +93,7 @@ def test_a_trial_and_a_promotion_that_did_not_take_effect_are_unverified():
 def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_the_same():
     entry = made([])[0]
     content = {**entry.content, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
-    entries = ledger.chain([ledger.Entry(0, content, noted={"entry": content})], content["to"]["name"])
+    entries = ledger.chain([ledger.Entry(0, content, metadata={"entry": content})], content["to"]["name"])
     assert names(answer_for(entries[0]), entries) == ["service_of_other_digest"]
     assert names(answer_for(entries[0]) | {"sha256": "a" * 64}, entries) == []
 

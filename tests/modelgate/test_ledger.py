@@ -52,7 +52,7 @@ def test_a_ledger_from_before_schema_2_of_the_evidence_is_read_and_verified():
     contents = [json.loads((stored / f"entry-v{number}.json").read_text()) for number in (0, 1)]
     assert all(ledger.is_readable(content) for content in contents)
     noted = [{"entry": content, "applied_at": content["time"]} for content in contents]
-    entries = [Entry(number, contents[number], True, noted=noted[number]) for number in (0, 1)]
+    entries = [Entry(number, contents[number], True, metadata=noted[number]) for number in (0, 1)]
     assert [item.void for item in ledger.chain(entries)] == [False, False]
     assert ledger.sum_drops(entries, "accuracy") == pytest.approx(5 / 497)
     assert ledger.sum_drops(entries, "log_loss") == 0

@@ -71,7 +71,7 @@ def verified(history, entries=None):
 def edited(entry, **change):
     """The entry's file, and the copy in its metadata, say something else."""
     content = {**entry.content, **change}
-    return replace(entry, content=content, noted={**entry.noted, "entry": content})
+    return replace(entry, content=content, metadata={**entry.metadata, "entry": content})
 
 
 def without(expected, numbers, order):
@@ -131,8 +131,8 @@ def test_an_entry_whose_file_and_metadata_differ_is_named(steps, data):
     history = played([*steps, ("interrupted", 1)])
     number = data.draw(st.integers(0, len(history.entries) - 1))
     entries = list(history.entries)
-    noted = {**entries[number].noted, "entry": {**entries[number].content, "approver": "mallory"}}
-    entries[number] = replace(entries[number], noted=noted)
+    noted = {**entries[number].metadata, "entry": {**entries[number].content, "approver": "mallory"}}
+    entries[number] = replace(entries[number], metadata=noted)
     _, found = verified(history, entries)
     expected = without(told(history), {number}, history.entries) | {("entry_changed", number)}
     assert found - unsure(history, {number}) == expected - unsure(history, {number})
@@ -201,7 +201,7 @@ def test_marks_decide_nothing(steps, applied):
     """Anyone who can edit metadata adds the marks that older ledgers had, or takes them away."""
     history = played([*steps, ("promote", 0), ("interrupted", 1)])
     marks = {"applied_at": "2026-11-23T10:00:01Z"} if applied else {"refused_at": "2026-11-23T10:00:01Z"}
-    entries = [replace(entry, noted={**entry.noted, **marks}) for entry in history.entries]
+    entries = [replace(entry, metadata={**entry.metadata, **marks}) for entry in history.entries]
     assert verified(history, entries)[1] == told(history)
 
 
@@ -306,7 +306,7 @@ def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
     """Anyone who can edit metadata takes the mark away and puts the other one there."""
     history = played([("promote", 0), ("promote", 1)])
     entry = history.entries[1]
-    history.entries[1] = replace(entry, noted={"entry": entry.content, "refused_at": "now"})
+    history.entries[1] = replace(entry, metadata={"entry": entry.content, "refused_at": "now"})
     assert verified(history)[1] == set()
 
 

@@ -32,31 +32,31 @@ __all__ = ["WAYS", "Approval", "Model", "check_flags", "commit", "read_context"]
 WAYS = ("github", "merge")
 
 
-def check_flags(approver: str | None, how: str | None) -> None:
+def check_flags(approver: str | None, method: str | None) -> None:
     """Refuse flags that cannot be an approval on this machine, before anything is asked."""
-    if approver is not None and how is not None:
+    if approver is not None and method is not None:
         raise StepError(
             "two_approvals", "--approver and --approval were both given", "use only one of them", exit_code=WRONG_USE
         )
-    if how is not None and not job.is_on_github():
+    if method is not None and not job.is_on_github():
         raise StepError(
             "not_on_github",
-            f"--approval {how} asks GitHub who approved its run, but this is not a run of GitHub Actions",
+            f"--approval {method} asks GitHub who approved its run, but this is not a run of GitHub Actions",
             "read the report, then give your name: --approver NAME",
         )
-    if how is None and job.is_on_github():
+    if method is None and job.is_on_github():
         raise StepError(
             "name_is_no_approval",
             "on GitHub, a name on the command line is not an approval: anyone who can edit the workflow could write it",
             "use --approval github, or read the report and promote from your own machine",
         )
-    if how is None and not to_line(approver or ""):
+    if method is None and not to_line(approver or ""):
         raise StepError(
             "no_approval",
             "no one approved this evidence",
             "read the report, then give your name: --approver NAME",
         )
-    if how is None and not is_name(approver or ""):
+    if method is None and not is_name(approver or ""):
         raise StepError(
             "approver_not_a_name",
             f"--approver {to_line(approver, MAX_NAME_CHARS)!r} is not a person's name, login or e-mail address",
@@ -66,11 +66,11 @@ def check_flags(approver: str | None, how: str | None) -> None:
 
 
 def check(
-    approver: str | None, how: str | None, evidence: Mapping[str, Any], model: Model, *, in_browser: bool = False
+    approver: str | None, method: str | None, evidence: Mapping[str, Any], model: Model, *, in_browser: bool = False
 ) -> Approval:
     """Return the approval of this evidence; refuse if there is none. The flags have passed `check_flags`."""
-    if how == "github":
+    if method == "github":
         return reviewer.find_approval(evidence, model)
-    if how == "merge":
+    if method == "merge":
         return merge.find_approval(evidence, model)
     return Approval(to_line(approver or "", MAX_NAME_CHARS), "browser" if in_browser else "name")

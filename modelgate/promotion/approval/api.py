@@ -99,11 +99,11 @@ def require_field(path: str, item: Any, name: str, kind: type) -> Any:
     return value
 
 
-def require_login(path: str, item: Any, who: str = "user") -> str | None:
+def require_login(path: str, item: Any, key: str = "user") -> str | None:
     """Return a login; None for a deleted account, or for a commit whose author GitHub does not know."""
-    if isinstance(item, dict) and not item.get(who):
+    if isinstance(item, dict) and not item.get(key):
         return None
-    login = require_field(path, require_field(path, item, who, dict), "login", str)
+    login = require_field(path, require_field(path, item, key, dict), "login", str)
     if not job.LOGIN.fullmatch(login):
         raise refuse_answer(path, "contains an invalid login")
     return str(login)
@@ -117,11 +117,11 @@ def require_sha(path: str, item: Any) -> str:
     return str(sha)
 
 
-def refuse_answer(path: str, what: str) -> StepError:
+def refuse_answer(path: str, problem: str) -> StepError:
     """Return the refusal of an answer that is not as GitHub documents it."""
     return StepError(
         "github_answer_unknown",
-        f"GitHub's answer to GET /{path} {what}",
+        f"GitHub's answer to GET /{path} {problem}",
         "run the job again; if it happens again, report it",
     )
 

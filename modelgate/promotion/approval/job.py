@@ -40,11 +40,13 @@ def find_pull_request() -> int | None:
     return int(match[1]) if match else None
 
 
-def format_attempt(where: object) -> str:
+def format_attempt(github: object) -> str:
     """Format a workflow run's attempt for people."""
-    if not isinstance(where, dict):
+    if not isinstance(github, dict):
         return "no workflow run on GitHub"
-    return to_line(f"run {where.get('run_id')} of {where.get('repository')}, attempt {where.get('run_attempt')}", 200)
+    return to_line(
+        f"run {github.get('run_id')} of {github.get('repository')}, attempt {github.get('run_attempt')}", 200
+    )
 
 
 def run_url(this_job: Mapping[str, Any]) -> str:

@@ -120,7 +120,7 @@ def list_writers(this_job: Mapping[str, Any], pull: Mapping[str, Any]) -> set[st
             f"pull request #{number} has {_MAX_COMMITS} commits or more, but GitHub does not list all their authors",
             "squash its commits, or split it",
         )
-    people = [api.require_login(path, commit, who) for commit in commits for who in ("author", "committer")]
+    people = [api.require_login(path, commit, key) for commit in commits for key in ("author", "committer")]
     return {login.lower() for login in [api.require_login(pulls, pull), *people] if login is not None}
 
 

@@ -89,39 +89,39 @@ def list_channels() -> dict[str, Any]:
         "dispatch": on_github and bool(os.environ.get(github.REPOSITORY)),
         "webhook": bool(os.environ.get(webhook.URL)),
     }
-    named = [channel for channel, is_set_up in channels.items() if is_set_up]
-    return {"notify": named, "workflow_run": github.find_workflow_run()} if named else {}
+    enabled = [channel for channel, is_set_up in channels.items() if is_set_up]
+    return {"notify": enabled, "workflow_run": github.find_workflow_run()} if enabled else {}
 
 
 def list_owed(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Collection[str] = ()
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], collection: str, accounts: Collection[str] = ()
 ) -> list[Owed]:
     """
     Return what was not sent yet, the oldest first.
 
-    places: of the ledger. collection: in the registry whose admins may promote. accounts: others that may promote.
-    Entries and receipts of anyone else do not count.
+    ledgers: from `ledger.find_names`. collection: in the registry whose admins may promote. accounts: others that may
+    promote. Entries and receipts of anyone else do not count.
     """
     naming = [entry for entry in ledger.list_promotions(entries) if entry.content.get("notify")]
     if not naming:
         return []
     promoters = ledger.find_promoters(api, collection, accounts)
-    receipt = _find_newest_receipt(api, places, entries, promoters)
-    owing = [(entry, list(_list_owed_channels(entry, receipt))) for entry in naming]
+    receipt = _find_newest_receipt(api, ledgers, entries, promoters)
+    unsent = [(entry, list(_list_owed_channels(entry, receipt))) for entry in naming]
     return [
         Owed(entry, channel)
-        for entry, channels in owing
+        for entry, channels in unsent
         if channels and promoters.has_written(entry)
         for channel in channels
     ]
 
 
 def send_owed(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], collection: str, use_case: str, environment: str
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], collection: str, use_case: str, environment: str
 ) -> list[Outcome]:
     """Send what is owed, and record what was sent. Raise StepError `not_told` if W&B cannot be asked what is owed."""
     try:
-        items = list_owed(api, places, entries, collection, [client.get_account(api)])
+        items = list_owed(api, ledgers, entries, collection, [client.get_account(api)])
         outcomes = _send_owed(api, items, use_case, environment)
     except Exception as error:
         raise StepError(
@@ -130,7 +130,7 @@ def send_owed(
             "the next promotion sends them",
         ) from None
     try:
-        _write_receipt(api, places, entries, outcomes)
+        _write_receipt(api, ledgers, entries, outcomes)
     except Exception as error:
         problem = f"it was sent, but W&B could not record that: {_describe_error(error)}"
         return [replace(outcome, problem=outcome.problem or problem) for outcome in outcomes]
@@ -153,7 +153,7 @@ def _send_owed(api: wandb.Api, items: Sequence[Owed], use_case: str, environment
 
 
 def _write_receipt(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]
 ) -> None:
     """Write the receipt of what was sent, if anything was. The rest stays owed."""
     if not any(outcome.problem is None for outcome in outcomes):
@@ -167,7 +167,7 @@ def _write_receipt(
             left.setdefault(str(outcome.owed.entry.number), []).append(outcome.owed.channel)
     content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.format_now()}
     content["told"] = [outcome.as_json() for outcome in outcomes if outcome.problem is None]
-    _, project, name = _list_names(places)[0].split("/")
+    _, project, name = _list_names(ledgers)[0].split("/")
     with client.start_run(
         api, "notify", project, {"entry": last.version}, ledger.compute_run_id(content, ARTIFACT_TYPE)
     ) as run:
@@ -222,27 +222,27 @@ def _list_owed_channels(entry: Entry, receipt: _Receipt) -> Iterator[str]:
             yield channel
 
 
-def _list_names(places: Sequence[str]) -> list[str]:
+def _list_names(ledgers: Sequence[str]) -> list[str]:
     """Return where the receipts are, next to the ledger: `entity/project/<use_case>_notifications`."""
-    return [f"{place.removesuffix('_promotions')}_notifications" for place in places]
+    return [f"{name.removesuffix('_promotions')}_notifications" for name in ledgers]
 
 
 def _find_newest_receipt(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Promoters
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], promoters: Promoters
 ) -> _Receipt:
     """Return the receipt that goes furthest among the last few: of two simultaneous promotions, the earlier one may
     write last.
     """
-    newest = islice(_read_receipts(api, places, entries, promoters), _AT_ONCE)
+    newest = islice(_read_receipts(api, ledgers, entries, promoters), _AT_ONCE)
     return max(newest, key=lambda receipt: receipt.through, default=_Receipt())
 
 
 def _read_receipts(
-    api: wandb.Api, places: Sequence[str], entries: Sequence[Entry], promoters: Promoters
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], promoters: Promoters
 ) -> Iterator[_Receipt]:
     """Return the receipts that count, newest first."""
     hashes = {entry.number: entry.sha256 for entry in entries}
-    for name in _list_names(places):
+    for name in _list_names(ledgers):
         for version in islice(client.list_versions(api, ARTIFACT_TYPE, name), _LOOK_AT):
             content = _read_receipt(version)
             if content is None or hashes.get(content["through"]) != content.get("sha256"):

@@ -55,8 +55,8 @@ def dispatch(message: Message) -> None:
 def _describe(message: Message) -> str:
     entry = message.entry
     name = entry.content["to"]["name"].rpartition("/")[2]
-    about = f"digest {entry.content['to']['digest']}, ledger entry v{entry.number} ({entry.sha256[:12]}), {name}"
-    return to_line(about, _MAX_DESCRIPTION)
+    description = f"digest {entry.content['to']['digest']}, ledger entry v{entry.number} ({entry.sha256[:12]}), {name}"
+    return to_line(description, _MAX_DESCRIPTION)
 
 
 def _find_deployment(repository: str, run: str, environment: str) -> tuple[int, list[dict[str, Any]]]:

@@ -62,9 +62,9 @@ class Message:
         """Return the same for people."""
         content = self.entry.content
         before = f", in place of {content['from']['name'].rpartition(':')[2]}" if content["from"] else ""
-        what = "rolled back to" if self.is_rollback else "promoted"
+        action = "rolled back to" if self.is_rollback else "promoted"
         lines = [
-            f"{self.use_case}: {what} {content['to']['name'].rpartition('/')[2]}{before}",
+            f"{self.use_case}: {action} {content['to']['name'].rpartition('/')[2]}{before}",
             f"approved by {content['approver']}, ledger entry v{self.entry.number}, digest {content['to']['digest']}",
         ]
         return [to_line(line) for line in (*lines, content["reason"]) if line]

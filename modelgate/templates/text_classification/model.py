@@ -19,5 +19,5 @@ def build_model(C: float, min_words: int, seed: int) -> Pipeline:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    words = TfidfVectorizer(min_df=min_words, ngram_range=(1, 2), sublinear_tf=True)
-    return make_pipeline(words, LogisticRegression(C=C, max_iter=1000, random_state=seed))
+    vectorizer = TfidfVectorizer(min_df=min_words, ngram_range=(1, 2), sublinear_tf=True)
+    return make_pipeline(vectorizer, LogisticRegression(C=C, max_iter=1000, random_state=seed))
