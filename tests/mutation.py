@@ -29,7 +29,7 @@ NO_TEST = "NO TEST GOES RED"
 
 
 @dataclass(frozen=True)
-class Found:
+class Result:
     """What the plugin answered. red: each rule, and the test that goes red without it; NO_TEST if there is none."""
 
     exit: int
@@ -43,7 +43,7 @@ def without_each_rule(
     *flags: str,
     own: Mapping[str, str] | None = None,
     timeout_s: int = 800,
-) -> Found:
+) -> Result:
     """
     Remove every rule of these modules in turn.
 
@@ -63,7 +63,7 @@ def without_each_rule(
         timeout=timeout_s,
     )
     red = dict(line.split(" -> ") for line in done.stdout.splitlines() if " -> " in line)
-    return Found(done.returncode, red, done.stdout + done.stderr)
+    return Result(done.returncode, red, done.stdout + done.stderr)
 
 
 @dataclass(frozen=True)

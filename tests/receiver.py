@@ -9,7 +9,7 @@ import json
 import time
 from dataclasses import dataclass
 
-from tests.standing_in import Request, StandIn
+from tests.fake_server import FakeServer, Request
 
 PATH = "/services/T000/B000/ThePathThatNobodyMayRead"
 SECRET = "whsec_" + base64.b64encode(b"the key that nobody may read, 32").decode()
@@ -32,7 +32,7 @@ class Received:
         return json.loads(self.body)
 
 
-class _Asked(Request):
+class _Handler(Request):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -41,13 +41,13 @@ class _Asked(Request):
         answer(self) if callable(answer) else self.say({}, answer)
 
 
-class Receiver(StandIn):
+class Receiver(FakeServer):
     """Answers with `answers`, one after the other, and with the last of them for ever: a status, or a function."""
 
     def __init__(self, *answers):
         self.answers = list(answers) or [200]
         self.received = []
-        super().__init__(_Asked)
+        super().__init__(_Handler)
 
     @property
     def address(self):

@@ -48,11 +48,11 @@ class Clone:
             )
 
     def run(self, *arguments: str, **env: str) -> tuple[int, str]:
-        """The exit code of `python -m runner ...`, and all that it said."""
-        before = len(self.said)
+        """The exit code of `python -m runner ...`, and its log."""
+        before = len(self.log)
         process = self.start(*arguments, **env)
         try:
-            return process.wait(DEADLINE_S), self.said[before:]
+            return process.wait(DEADLINE_S), self.log[before:]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ class Clone:
         return done.stdout or done.stderr  # a step shows its help there
 
     @property
-    def said(self) -> str:
+    def log(self) -> str:
         log = self.path.parent / "runner.log"
         return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
@@ -105,11 +105,11 @@ class Clone:
     @contextmanager
     def open(self) -> Iterator[dict[str, str]]:
         """`make serve` until the block ends; gives the environment of its client."""
-        before = len(self.said)
+        before = len(self.log)
         serving = self.start("serve")
         try:
-            until(lambda: "The pages are open" in self.said[before:] or serving.poll() is not None, "the pages")
-            assert serving.poll() is None, self.said[before:]
+            until(lambda: "The pages are open" in self.log[before:] or serving.poll() is not None, "the pages")
+            assert serving.poll() is None, self.log[before:]
             yield {**self.env, **self.client()}
         finally:
             serving.terminate()
@@ -128,7 +128,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     (tmp_path / "home").mkdir()
     made = Clone(path, dict(clean_environment(tmp_path / "home")))
     yield made
-    print(made.said)  # for a test that failed
+    print(made.log)  # for a test that failed
     for record in ("step.pid", "server.pid"):  # a test that failed half-way must not leave a process behind
         if pid := made.pid(record):
             try:

@@ -114,13 +114,13 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         )
 
     # Everything again, in containers, the server killed beneath it: train waits for the next one with its model.
-    before = len(clone.said)
+    before = len(clone.log)
     process = clone.start(*LOOP, "--docker", "--no-cache", APPROVE="ada")
-    until(lambda: "epoch 01/08" in clone.said[before:] or process.poll() is not None, "train", DEADLINE_S)
-    assert process.poll() is None, clone.said
+    until(lambda: "epoch 01/08" in clone.log[before:] or process.poll() is not None, "train", DEADLINE_S)
+    assert process.poll() is None, clone.log
     docker("kill", wait_for(clone, "server"))
-    assert process.wait(DEADLINE_S) == 0, clone.said
-    assert "the embedded server died" in clone.said
+    assert process.wait(DEADLINE_S) == 0, clone.log
+    assert "the embedded server died" in clone.log
     again = answers(clone)
     assert not again["train"]["reused"]
     assert again["train"] | {"run_url": None} == made["train"] | {"run_url": None}
@@ -160,7 +160,7 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     docker("kill", wait_for(clone, "step", "train", left))
     assert runner.wait(DEADLINE_S) == 1
-    assert "train was ended by signal 9" in clone.said
+    assert "train was ended by signal 9" in clone.log
     assert not containers_of(clone)
 
     runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
@@ -169,7 +169,7 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner.wait(DEADLINE_S)
     code, said = clone.run(*LOOP_OF_A_TABLE, APPROVE="ada")  # without containers
     assert code == 0, said
-    assert clone.said.count("that an earlier runner left behind") == 4  # a step and a server, twice
+    assert clone.log.count("that an earlier runner left behind") == 4  # a step and a server, twice
     assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
     found = clone.ask(facts("cells-dev", "cells"))
     del found["runs"]  # a killed run stays

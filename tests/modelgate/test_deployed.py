@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from modelgate import frameworks
 from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
+from tests.fake_server import FakeServer, Request
 from tests.modelgate.history import REGISTRY, History
-from tests.standing_in import Request, StandIn
 
 NOW = ledger.parse_time("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten minutes after every promotion
 MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)
@@ -133,7 +133,7 @@ def test_a_service_that_stops_within_its_answer_did_not_answer(status, monkeypat
             self.wfile.write(b'{"ready": true')
             ended.wait(60)
 
-    service = StandIn(Stops)
+    service = FakeServer(Stops)
     try:
         assert deployed.ask(service.url) is None
     finally:

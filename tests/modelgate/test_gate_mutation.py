@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from modelgate.gate import rules
-from tests.mutation import NO_TEST, Found, without_each_rule
+from tests.mutation import NO_TEST, Result, without_each_rule
 
 KINDS = ("SANITY", "LEAKS", "SUPPORT", "QUALITY")
 BY_POLICY = ("HISTORY", "COMPARISON")
@@ -23,16 +23,16 @@ def names() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Found:
+def outcome() -> Result:
     own = {name: f"::test_{name}_refuses" for name in names()}
     return without_each_rule([rules.__name__], ["tests/modelgate/test_gate.py"], own=own)
 
 
 @pytest.mark.parametrize("rule", names())
-def test_without_the_rule_its_test_goes_red(outcome: Found, rule: str) -> None:
+def test_without_the_rule_its_test_goes_red(outcome: Result, rule: str) -> None:
     assert outcome.red[rule] != NO_TEST
 
 
-def test_every_function_that_says_whether_a_model_passes_is_a_rule(outcome: Found) -> None:
+def test_every_function_that_says_whether_a_model_passes_is_a_rule(outcome: Result) -> None:
     assert outcome.exit == 0, outcome.log
     assert sorted(outcome.red) == names()

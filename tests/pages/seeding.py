@@ -18,9 +18,9 @@ from modelgate.gate.scores import Scores
 from modelgate.promotion import evaluation
 from steps import promote
 from tests import own
-from tests.steps.desk import POLICY, Desk
+from tests.steps.workspace import POLICY, Workspace
 
-COLLECTION = "glyphs-dev"  # and the project: the desk calls both by one name
+COLLECTION = "glyphs-dev"  # and the project: the workspace calls both by one name
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 REPORT = f"""# {HOSTILE}
 
@@ -33,7 +33,7 @@ REPORT = f"""# {HOSTILE}
 NEW_MISTAKES = 3
 
 
-class HostileDesk(Desk):
+class HostileWorkspace(Workspace):
     def pack(self, artifact: Any, content: str, answers: Scores) -> None:
         evaluation.add_to(artifact, content, REPORT, answers, POLICY)
         columns = ["row", "label", "answer", "confidence", "correct", "production_answer", "mistake"]
@@ -54,11 +54,11 @@ def step(name: str, *flags: object) -> None:
 
 def main() -> None:
     own.install()
-    desk = HostileDesk(step, COLLECTION)
-    desk.promoted(0, None, "--reason", HOSTILE)
+    workspace = HostileWorkspace(step, COLLECTION)
+    workspace.promoted(0, None, "--reason", HOSTILE)
     moved = [{"name": HOSTILE, "rows": 40, "regressed": 3, "improved": 1}]
-    waits = desk.evidence(1, 0, slices=moved, warnings=[HOSTILE], headline=f"pass: {HOSTILE}")
-    sys.__stdout__.write(json.dumps({"evidence": waits, "version": f"{desk.registry}:v1"}) + "\n")
+    waits = workspace.evidence(1, 0, slices=moved, warnings=[HOSTILE], headline=f"pass: {HOSTILE}")
+    sys.__stdout__.write(json.dumps({"evidence": waits, "version": f"{workspace.registry}:v1"}) + "\n")
 
 
 if __name__ == "__main__":

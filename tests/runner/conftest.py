@@ -124,7 +124,7 @@ class Terminal:
     """The runner on a terminal of its own (a pty), as a person has it."""
 
     def __init__(self, checkout: Checkout, *words: str, **more: str) -> None:
-        self.said = ""
+        self.output = ""
         self.pid, self._descriptor = os.forkpty()
         if self.pid == 0:
             os.chdir(checkout.root)
@@ -133,9 +133,9 @@ class Terminal:
     def read_until(self, text: str) -> None:
         def seen() -> bool:
             self._read()
-            return text in self.said
+            return text in self.output
 
-        until(seen, f"{text!r}, and the terminal shows {self.said[-500:]!r}")
+        until(seen, f"{text!r}, and the terminal shows {self.output[-500:]!r}")
 
     def _read(self) -> bool:
         if not select.select([self._descriptor], [], [], 0.02)[0]:
@@ -144,7 +144,7 @@ class Terminal:
             data = os.read(self._descriptor, 65536)
         except OSError:  # the other end is closed
             return False
-        self.said += data.decode(errors="replace")
+        self.output += data.decode(errors="replace")
         return bool(data)
 
     def type(self, text: str) -> None:

@@ -43,7 +43,7 @@ def command() -> str:
     return str(Path(found).parent)
 
 
-class _Info(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """An engine as far as `docker info` asks it; with containers it does nothing."""
 
     options: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class _Info(BaseHTTPRequestHandler):
 def engine_that_says(folder: Path, *options: str) -> Iterator[str]:
     """The address of a stand-in for an engine of another kind, which cannot be had here."""
     path = folder / "engine.sock"
-    handler = type("Info", (_Info,), {"options": options})
+    handler = type("Info", (_Handler,), {"options": options})
     with socketserver.ThreadingUnixStreamServer(str(path), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"unix://{path}"
@@ -128,7 +128,7 @@ def test_a_rootless_engine(checkout: Checkout, command: str, short: Path) -> Non
 
 
 def test_an_engine_of_another_machine(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Info) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
         with pytest.raises(EngineUnusable, match="reached over a network, so it cannot see your folders"):

@@ -151,7 +151,7 @@ def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout)
     assert checkout.calls() == []
     terminal.type("n\n")
     assert terminal.exit_code() == 130
-    assert "nothing was written" in terminal.said
+    assert "nothing was written" in terminal.output
     assert checkout.calls() == []
 
 

@@ -12,8 +12,8 @@ import socket
 import pytest
 
 from runner import model_service
+from tests.fake_server import FakeServer, Request
 from tests.serving import free_port, until
-from tests.standing_in import Request, StandIn
 
 from .conftest import Checkout, alive
 
@@ -103,7 +103,7 @@ def test_another_program_on_the_port_is_no_service_and_ends_nothing(status: int,
         def do_GET(self) -> None:
             self.say(answer, status)
 
-    other = StandIn(Other)
+    other = FakeServer(Other)
     try:
         assert model_service._state(other.url) == {}
     finally:

@@ -38,7 +38,7 @@ def test_a_person_is_asked(used: Checkout, answer: str, code: int, times: int) -
     terminal.type(f"{answer}\n")
     assert terminal.exit_code() == code
     assert flags(used) == [["--older-than=7"], ["--older-than=7", "--delete=c0ffee"]][:times]
-    assert ("Deleted 1 of 1 versions." if code == 0 else "Nothing was deleted.") in terminal.said
+    assert ("Deleted 1 of 1 versions." if code == 0 else "Nothing was deleted.") in terminal.output
 
 
 def test_what_could_not_be_deleted_is_an_answer_of_no(used: Checkout) -> None:

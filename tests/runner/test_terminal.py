@@ -25,10 +25,10 @@ def at_the_question(checkout: Checkout, *words: str) -> Terminal:
 
 def test_yes_and_enter_promote_in_the_name_of_the_user(checkout: Checkout) -> None:
     terminal = at_the_question(checkout)
-    assert "The report" in terminal.said and "| --- |" not in terminal.said
+    assert "The report" in terminal.output and "| --- |" not in terminal.output
     assert (
         "pass: 1.0 point lower than production, within what 497 rows can tell\r\nmake glyphs-dev:v3 the"
-        in terminal.said
+        in terminal.output
     )
     terminal.type("y\n")
     terminal.read_until("Your name, for the ledger [ada]: ")
@@ -58,7 +58,7 @@ def test_what_was_meant_for_the_shell_is_not_taken_for_a_name(checkout: Checkout
     terminal.read_until("The ledger will say `approved by make run`. Is that you? [y/N]: ")
     terminal.type("n\n\n")
     assert terminal.exit_code() == 0
-    assert terminal.said.count("Your name, for the ledger [ada]: ") == 3
+    assert terminal.output.count("Your name, for the ledger [ada]: ") == 3
     assert "--approver=ada" in checkout.call("promote")["argv"]
 
 
@@ -74,7 +74,7 @@ def test_enter_alone_is_no_and_leaves_the_question_open(checkout: Checkout) -> N
     terminal = at_the_question(checkout)
     terminal.type("\n")
     assert terminal.exit_code() == 1
-    assert "Not approved" in terminal.said and "make approve" in terminal.said
+    assert "Not approved" in terminal.output and "make approve" in terminal.output
     assert "promote" not in checkout.steps()
     again = at_the_question(checkout, "approve")
     again.type("y\n\n")
@@ -93,7 +93,7 @@ def test_ctrl_c_at_the_question_says_how_to_approve_later(checkout: Checkout) ->
     terminal = at_the_question(checkout)
     terminal.type("\x03")
     assert terminal.exit_code() == 130
-    assert "nothing was promoted; approve later: make approve USE_CASE=glyphs APPROVE=NAME" in terminal.said
+    assert "nothing was promoted; approve later: make approve USE_CASE=glyphs APPROVE=NAME" in terminal.output
     assert checkout.everything_ended()
     assert checkout.runner("approve", APPROVE="ada")[0] == 0
 

@@ -82,7 +82,7 @@ class Service:
 
 
 @dataclass
-class Place:
+class Project:
     """A use case of a table in a project of its own. versions: what was promoted, by its hyperparameter C."""
 
     folder: Path
@@ -137,7 +137,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         client.enter(server, folder, patch)
@@ -146,16 +146,16 @@ def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("WANDB_PROJECT", "served")
         (folder / "usecases").mkdir()
         new.write(USE_CASE, "tabular-classification", "sklearn")
-        yield Place(folder, server)
+        yield Project(folder, server)
         client.leave()
         for name in [name for name in sys.modules if name.startswith(f"usecases.{USE_CASE}")]:
             del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
-def service(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service, next to a version that was promoted."""
-    place.promote(1.0)
-    with place.serving(tmp_path_factory.mktemp("kept")) as running:
+    project.promote(1.0)
+    with project.serving(tmp_path_factory.mktemp("kept")) as running:
         until(lambda: running.ready["ready"], "the first version")
         yield running

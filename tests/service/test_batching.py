@@ -16,7 +16,7 @@ import pytest
 from serving.batching import ENOUGH_ROWS, Batcher
 
 
-class Doubling:
+class DoublingModel:
     """Doubles each row, once it may, but no negative one. calls: how many rows each had."""
 
     def __init__(self):
@@ -35,7 +35,7 @@ class Doubling:
 
 @pytest.fixture
 def model():
-    return Doubling()
+    return DoublingModel()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_request_that_was_given_up_is_passed_over(model, ask):
 
 
 def test_each_request_is_answered_by_the_model_that_it_began_with(model, ask):
-    other = Doubling()
+    other = DoublingModel()
     other.may_answer.set()
     waiting = [ask(np.array([1])), ask(np.array([2]), of=other), ask(np.array([3]))]
     model.may_answer.set()

@@ -23,7 +23,7 @@ from tests.own import ROOT
 from tests.service.conftest import PROGRAM, Service
 from tests.serving import free_port, until
 from tests.steps.conftest import collection, step  # noqa: F401  # fixtures
-from tests.steps.desk import Desk
+from tests.steps.workspace import Workspace
 
 pytestmark = pytest.mark.prove
 
@@ -42,9 +42,9 @@ def test_images_are_answered_alike_by_predict_and_by_the_service(
     untrained,
     tmp_path,
 ):
-    desk = Desk(step, collection)
-    desk.model_bytes = lambda number: untrained
-    desk.promoted(0)
+    workspace = Workspace(step, collection)
+    workspace.model_bytes = lambda number: untrained
+    workspace.promoted(0)
     x = np.random.default_rng(0).random((300, 8, 8, 1), dtype=np.float32)
     np.savez(tmp_path / "rows.npz", x=x)
     step("predict", "--input", tmp_path / "rows.npz", "--output", tmp_path / "answers.parquet")

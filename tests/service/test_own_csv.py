@@ -34,7 +34,7 @@ def customers(rows):
 
 
 def test_the_csv_of_the_docs_is_trained_on_and_predict_and_the_service_give_its_rows_the_same_answers(
-    place, tmp_path, monkeypatch
+    project, tmp_path, monkeypatch
 ):
     page = (
         (ROOT / "docs/how-to/adapting-tables.md").read_text(encoding="utf-8").partition("## Read your own CSV file")[2]
@@ -50,11 +50,11 @@ def test_the_csv_of_the_docs_is_trained_on_and_predict_and_the_service_give_its_
     table = customers(800)
     table.to_csv(tmp_path / "churn.csv", index=False)
     monkeypatch.setenv("ROWS_CSV", str(tmp_path / "churn.csv"))
-    place.promote(1.0)
+    project.promote(1.0)
 
     asked = table.drop(columns="churned")[:40]
     asked.to_csv(tmp_path / "rows.csv", index=False)
-    place.step("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "answers.parquet")
+    project.step("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "answers.parquet")
     answers = pd.read_parquet(tmp_path / "answers.parquet")
     datatypes = {"monthly_charge": "FP64", "support_calls": "INT64"}
     body = {
@@ -68,7 +68,7 @@ def test_the_csv_of_the_docs_is_trained_on_and_predict_and_the_service_give_its_
             for name in asked
         ]
     }
-    with place.serving(tmp_path / "kept") as service:
+    with project.serving(tmp_path / "kept") as service:
         until(lambda: service.ready["ready"], "the version")
         status, said = service.infer(body)
         assert status == 200, said

@@ -50,7 +50,7 @@ def tensors(service, rows):
 # --- the protocol, by a client that others wrote ---------------------------------------------------------------------
 
 
-def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, place):
+def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, project):
     client = triton.InferenceServerClient(f"127.0.0.1:{service.port}")
     assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(USE_CASE)
     assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
@@ -66,7 +66,7 @@ def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, place):
     labels = [text.decode() for text in binary.as_numpy("answer")]
     assert labels == [("malignant", "benign")[index] for index in answers.argmax(axis=1)]
     said = binary.get_response()
-    assert (said["id"], said["model_version"], said["parameters"]["version"]) == ("7", "v0", place.versions[1.0])
+    assert (said["id"], said["model_version"], said["parameters"]["version"]) == ("7", "v0", project.versions[1.0])
     assert said["parameters"]["ledger_entry"] == "v0"
     status, same = service.infer(example(service))
     assert status == 200 and same["outputs"][1]["data"] == pytest.approx(answers[0].tolist(), rel=1e-6)
@@ -131,20 +131,22 @@ def test_a_body_that_does_not_come_is_not_waited_for(service):
         assert b" 408 " in client.recv(1000)
 
 
-def test_metrics_and_logs_say_what_was_answered_by_which_version(service, place):
+def test_metrics_and_logs_say_what_was_answered_by_which_version(service, project):
     service.infer(example(service))
     _, said = service.ask("/metrics")
     text = said.decode()
-    assert f'version="{place.versions[1.0]}"' in text and 'modelgate_requests_total{route="infer",status="200"}' in text
+    assert (
+        f'version="{project.versions[1.0]}"' in text and 'modelgate_requests_total{route="infer",status="200"}' in text
+    )
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
     assert {"starts", "loaded", "request"} <= {line["event"] for line in lines}
-    assert place.server.key not in service.log.read_text()
+    assert project.server.key not in service.log.read_text()
 
 
-def test_audit_finds_no_difference_and_names_a_service_that_is_not_there(service, place):
+def test_audit_finds_no_difference_and_names_a_service_that_is_not_there(service, project):
     own = ("--deployed", f"http://127.0.0.1:{service.port}")
-    assert place.step("audit", *own)["findings"] == []
-    gone = place.step("audit", *own, f"http://127.0.0.1:{free_port()}")["findings"]
+    assert project.step("audit", *own)["findings"] == []
+    gone = project.step("audit", *own, f"http://127.0.0.1:{free_port()}")["findings"]
     assert [finding["name"] for finding in gone] == ["service_unreachable"]
 
 
@@ -177,12 +179,12 @@ class Load:
         return self.answers
 
 
-def followed_under_load(service, place, requests):
+def followed_under_load(service, project, requests):
     """Promote another version and go back, both under load; at least so many requests. The seconds until each."""
     load, seconds = Load(service), []
     try:
         for C, number in ((0.1, 1), (1.0, 0)):
-            version = place.promote(C)
+            version = project.promote(C)
             began = time.monotonic()
             until(lambda number=number: service.ready["version"].endswith(f"v{number}"), f"{version} to answer", 30)
             seconds.append(time.monotonic() - began)
@@ -195,24 +197,24 @@ def followed_under_load(service, place, requests):
     by_version = {}
     for _, said in answers:
         by_version.setdefault(said["parameters"]["version"], set()).add(tuple(said["outputs"][1]["data"]))
-    assert by_version.keys() == set(place.versions.values())
+    assert by_version.keys() == set(project.versions.values())
     assert all(len(given) == 1 for given in by_version.values()) and len(set.union(*by_version.values())) == 2
     assert service.ready["problem"] is None
     print(f"{len(answers):,} requests; followed after {seconds} s")
 
 
-def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails(service, place):
-    followed_under_load(service, place, 100)
+def test_a_promotion_and_a_rollback_are_followed_under_load_and_no_request_fails(service, project):
+    followed_under_load(service, project, 100)
 
 
 @pytest.mark.prove
-def test_of_ten_thousand_requests_none_fails_while_versions_are_swapped(service, place):
-    followed_under_load(service, place, 10_000)
+def test_of_ten_thousand_requests_none_fails_while_versions_are_swapped(service, project):
+    followed_under_load(service, project, 10_000)
 
 
-def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(service, place):
+def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(service, project):
     before = service.ready
-    other = wandb.Api().artifact(place.linked(0.1))
+    other = wandb.Api().artifact(project.linked(0.1))
     other.aliases.append("production")
     other.save()
     said = until(lambda: service.ready["problem"] and service.ready, "the problem")
@@ -225,7 +227,7 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
     until(lambda: service.ready["problem"] is None, "the end of it")
 
 
-def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(place, tmp_path):
+def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(project, tmp_path):
     asked = []
 
     def connect():
@@ -244,10 +246,10 @@ def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(place, tmp_pat
 
 
 @pytest.fixture
-def alone(service, place, tmp_path):
+def alone(service, project, tmp_path):
     """A service that begins with a copy of what another has kept, where no W&B is reached."""
     shutil.copytree(service.data, tmp_path / "kept")
-    with place.serving(tmp_path / "kept", WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}") as running:
+    with project.serving(tmp_path / "kept", WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}") as running:
         until(lambda: running.ready["ready"], "the copy")
         yield running
 

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, serving
-from tests.steps.desk import Desk
 from tests.steps.github import (
     COMMITS,
     FILES,
@@ -44,6 +43,7 @@ from tests.steps.github import (
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.kinds import use_case  # noqa: F401  # a fixture
 from tests.steps.published import whole  # noqa: F401  # a fixture
+from tests.steps.workspace import Workspace
 
 _numbers = itertools.count()
 COLLECTED = ("link", "evaluate", "promote", "audit", "predict")  # the steps with the flag --collection
@@ -169,9 +169,9 @@ def evaluated(step: Callable[..., Answer], model: Callable[[int], Answer], datas
 
 
 @pytest.fixture
-def desk(step: Callable[..., Answer], collection: str) -> Desk:
+def workspace(step: Callable[..., Answer], collection: str) -> Workspace:
     """Promotions without training, in the test's own project and collection."""
-    return Desk(step, collection)
+    return Workspace(step, collection)
 
 
 @pytest.fixture

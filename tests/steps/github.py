@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs, urlsplit
 
-from tests.standing_in import Request, StandIn
+from tests.fake_server import FakeServer, Request
 
 TOKEN = "ghs_TheTokenThatNobodyMayRead"
 REPOSITORY = "team/models"
@@ -22,7 +22,7 @@ THIS_COMMIT = f"/repos/{REPOSITORY}/git/commits/{MERGE}"
 TREE = "d" * 40
 
 
-class _Asked(Request):
+class _Handler(Request):
     def do_GET(self):
         url = urlsplit(self.path)
         self.server.asked.append((self.path, self.headers["Authorization"]))
@@ -50,7 +50,7 @@ class _Asked(Request):
             )
 
 
-class GitHub(StandIn):
+class GitHub(FakeServer):
     """
     Answers GET by path: a list or object as JSON, bytes as they are, a number as that status; a function is given the
     request and answers it itself. Takes every POST, unless `refuses_posts` is a status.
@@ -61,7 +61,7 @@ class GitHub(StandIn):
         self.asked = []
         self.posted = []
         self.refuses_posts = 0
-        super().__init__(_Asked)
+        super().__init__(_Handler)
 
 
 def evidence(**changes):

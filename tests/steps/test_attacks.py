@@ -24,9 +24,9 @@ from modelgate.promotion import deployed, ledger
 from modelgate.tracking import client, files
 from modelgate.tracking.fingerprint import ROOT
 from modelgate.tracking.references import Reference
-from tests.steps.desk import Desk
 from tests.steps.keys import TEAM
 from tests.steps.policies import ROLLBACK
+from tests.steps.workspace import Workspace
 
 OWN_SERVER = True
 
@@ -46,24 +46,24 @@ def seal(version, content, number):
 
 
 @pytest.fixture
-def desk(step, collection, monkeypatch, training_key):
+def workspace(step, collection, monkeypatch, training_key):
     """v0 is in production, by an honest promotion; v1 is a version that no one approved."""
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    desk = Desk(step, collection, TEAM)
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    return desk
+    workspace = Workspace(step, collection, TEAM)
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    return workspace
 
 
 @pytest.fixture
-def attack(wandb_env, training_key, desk, tmp_path):
+def attack(wandb_env, training_key, workspace, tmp_path):
     """Run a program with the training key; what it printed. It may use what PRELUDE has."""
 
     def run(program, **env):
         names = {
-            "TEAM": TEAM, "PROJECT": desk.collection, "REGISTRY": desk.registry, "LEDGER": desk.ledger,
-            "HONEST": dict(desk.entries[0].content), "RUN": desk.entry(0).logged_by().id,
-            "V1": {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest},
+            "TEAM": TEAM, "PROJECT": workspace.collection, "REGISTRY": workspace.registry, "LEDGER": workspace.ledger,
+            "HONEST": dict(workspace.entries[0].content), "RUN": workspace.entry(0).logged_by().id,
+            "V1": {"name": f"{workspace.registry}:v1", "digest": workspace.version(1).digest},
         }  # fmt: skip
         code = "\n".join([*(f"{name} = {value!r}" for name, value in names.items()), PRELUDE, program])
         environment = {
@@ -81,30 +81,30 @@ def attack(wandb_env, training_key, desk, tmp_path):
     return run
 
 
-def in_production(desk):
-    return wandb.Api().artifact(f"{desk.registry}:production").version
+def in_production(workspace):
+    return wandb.Api().artifact(f"{workspace.registry}:production").version
 
 
-def answers_by(desk, version=None):
+def answers_by(workspace, version=None):
     """The version that predict and the service take, or the name of the refusal."""
     api = wandb.Api()
-    collection = deployed.find_collection(api, ledger.REGISTRY, desk.collection)
+    collection = deployed.find_collection(api, ledger.REGISTRY, workspace.collection)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            held = deployed.verify(api, desk.entries, collection, "model.keras", Path(folder), version=version)
+            held = deployed.verify(api, workspace.entries, collection, "model.keras", Path(folder), version=version)
         except StepError as error:
             return error.name
     assert held.ledger_entry == "v0"
     return held.version.rpartition(":")[2]
 
 
-def names(desk):
-    return {name for name, _ in desk.findings()}
+def names(workspace):
+    return {name for name, _ in workspace.findings()}
 
 
-def refusal(desk, evidence):
+def refusal(workspace, evidence):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+        workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     return stopped.value.name
 
 
@@ -129,38 +129,38 @@ seal(V1["name"], away, 1); seal(HONEST["to"]["name"], back, 2)
     ],
     ids=["own name", "another name", "the run of the promotion", "WANDB_USERNAME"],
 )
-def test_a_planted_history_is_named_and_lets_nothing_go_back(desk, attack, account, given, env):
+def test_a_planted_history_is_named_and_lets_nothing_go_back(workspace, attack, account, given, env):
     """Two entries, sealed, that lead away to v1 and back again."""
     assert "did it" in attack(f"ACCOUNT = {account!r}; GIVEN = {given}\n{LEAD_AWAY}", **env)
-    assert "entry_of_other_account" in names(desk)
-    assert refusal(desk, desk.evidence(1, 0, policy=ROLLBACK)) == "verdict_not_reproduced"
-    assert in_production(desk) == "v0"
+    assert "entry_of_other_account" in names(workspace)
+    assert refusal(workspace, workspace.evidence(1, 0, policy=ROLLBACK)) == "verdict_not_reproduced"
+    assert in_production(workspace) == "v0"
 
 
-def test_a_planted_entry_for_what_is_in_production_is_named(desk, attack):
+def test_a_planted_entry_for_what_is_in_production_is_named(workspace, attack):
     attack(
         'entry = {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "approver": "eve"}\n'
         'plant(PROJECT, entry); seal(HONEST["to"]["name"], entry, 1)'
     )
-    assert names(desk) == {"entry_of_other_account"}
+    assert names(workspace) == {"entry_of_other_account"}
 
 
-def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(desk, attack):
+def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(workspace, attack):
     """In a project `<project>-promotions` that the training key makes before anyone else does."""
     assert "did it" in attack('plant(f"{PROJECT}-promotions", {**HONEST, "approver": "the board"})')
-    assert {"entry_changed", "entry_of_other_account"} & names(desk)
-    desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
-    assert "entry_of_other_account" in names(desk) or "entry_changed" in names(desk)
+    assert {"entry_changed", "entry_of_other_account"} & names(workspace)
+    workspace.step("promote", "--evidence", workspace.evidence(2, 0), "--approver", "ada")
+    assert "entry_of_other_account" in names(workspace) or "entry_changed" in names(workspace)
 
 
-def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(desk, attack):
+def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(workspace, attack):
     """Nor one that names a version in the attacker's registry, with the alias on it."""
     attack(
         'to = {**V1, "name": V1["name"].replace(":v1", ":v77")}\n'
         'plant(PROJECT, {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "to": to})'
     )
-    assert [entry.applied for entry in desk.entries] == [True, False]
-    assert names(desk) == {"promotion_unfinished", "entry_of_other_account"}
+    assert [entry.applied for entry in workspace.entries] == [True, False]
+    assert names(workspace) == {"promotion_unfinished", "entry_of_other_account"}
     elsewhere = ledger.Entry(1, {"to": {"name": "local-org/wandb-registry-mine/x:v0"}})
     assert not ledger.has_effect(wandb.Api(), elsewhere, "local-org/wandb-registry-model")
 
@@ -175,7 +175,7 @@ to = {"name": f"{TEAM}/mine/{mine.name}", "digest": mine.digest}
 """
 
 
-def test_a_ledger_that_begins_with_another_registry_is_believed_by_nobody(desk, attack):
+def test_a_ledger_that_begins_with_another_registry_is_believed_by_nobody(workspace, attack):
     """The ledger is deleted, and a new one begins with a version of a project where anyone may set the alias."""
     made = attack(
         f'api.artifact_collection("promotion", LEDGER).delete()\n{ELSEWHERE}\n'
@@ -183,36 +183,36 @@ def test_a_ledger_that_begins_with_another_registry_is_believed_by_nobody(desk, 
         'plant(PROJECT, entry); seal(to["name"], entry, 0)'
     )
     assert "did it" in made
-    assert {"other_registry", "entry_of_other_account"} <= names(desk)
-    assert answers_by(desk) == "moved_outside"
-    assert not any(entry.applied for entry in desk.entries)
+    assert {"other_registry", "entry_of_other_account"} <= names(workspace)
+    assert answers_by(workspace) == "moved_outside"
+    assert not any(entry.applied for entry in workspace.entries)
 
 
-def test_a_version_of_another_registry_is_not_promoted(desk, attack):
+def test_a_version_of_another_registry_is_not_promoted(workspace, attack):
     to = json.loads(attack(f"{ELSEWHERE}\nprint(json.dumps(to))").splitlines()[-1])
-    assert refusal(desk, desk.evidence(2, 0, version=to, model=to)) == "other_registry"
+    assert refusal(workspace, workspace.evidence(2, 0, version=to, model=to)) == "other_registry"
 
 
-def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(desk, attack, monkeypatch):
+def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(workspace, attack, monkeypatch):
     """Two, sealed, that lead away to v1 and back; and one, not sealed, that says that the last one never was."""
     planted = attack(
         f"ACCOUNT = 'trainer'; GIVEN = {{}}\n{LEAD_AWAY}\n"
         'plant(PROJECT, {**back, "previous": ledger.Entry(2, back).sha256, "to": V1, "voids": 2, "drop": 1e99})'
     )
     assert "did it" in planted
-    assert answers_by(desk) == "v0"
-    assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
-    judged_by = ledger.keep_by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY)
+    assert answers_by(workspace) == "v0"
+    assert answers_by(workspace, Reference.parse(f"{workspace.registry}:v1", "")) == "version_not_promoted"
+    judged_by = ledger.keep_by_promoters(wandb.Api(), workspace.entries, ledger.REGISTRY)
     assert [(entry.number, entry.applied) for entry in judged_by] == [(0, True)]
     monkeypatch.setattr(client, "list_admins", lambda *_: frozenset())  # a W&B that does not say who they are
-    assert answers_by(desk) == "v0"
-    assert answers_by(desk, Reference.parse(f"{desk.registry}:v1", "")) == "version_not_promoted"
-    assert ledger.keep_by_promoters(wandb.Api(), desk.entries, ledger.REGISTRY) == desk.entries
+    assert answers_by(workspace) == "v0"
+    assert answers_by(workspace, Reference.parse(f"{workspace.registry}:v1", "")) == "version_not_promoted"
+    assert ledger.keep_by_promoters(wandb.Api(), workspace.entries, ledger.REGISTRY) == workspace.entries
 
 
-def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):
+def test_an_entry_in_another_run_of_an_admin_is_named(workspace, attack):
     """Anyone who can write to the project can continue a run of an admin that logged no entry."""
-    with wandb.init(entity=TEAM, project=desk.collection) as run:
+    with wandb.init(entity=TEAM, project=workspace.collection) as run:
         pass
     planted = attack(
         'for change in ({}, {"nonce": None}):\n'
@@ -221,37 +221,39 @@ def test_an_entry_in_another_run_of_an_admin_is_named(desk, attack):
         f'    plant(PROJECT, entry, id={run.id!r}, resume="must"); seal(HONEST["to"]["name"], entry, head.number + 1)'
     )
     assert "did it" in planted
-    assert {("entry_of_other_account", 1), ("entry_of_other_account", 2)} <= desk.findings()
+    assert {("entry_of_other_account", 1), ("entry_of_other_account", 2)} <= workspace.findings()
 
 
 # --- the evidence -----------------------------------------------------------------------------------------------------
 
 
-def test_evidence_that_was_replaced_while_it_waited_is_not_promoted(desk):
+def test_evidence_that_was_replaced_while_it_waited_is_not_promoted(workspace):
     """If its collection is deleted, its name is given again; the SHA-256 is of what a person has read the report of."""
-    flags = ("--evidence", desk.evidence(2, 0), "--approver", "ada", "--dry-run", "--evidence-sha256")
+    flags = ("--evidence", workspace.evidence(2, 0), "--approver", "ada", "--dry-run", "--evidence-sha256")
     with tempfile.TemporaryDirectory() as folder:
-        desk.step("promote", *flags, files.fetch(wandb.Api().artifact(flags[1]), "evidence.json", Path(folder)).sha256)
+        workspace.step(
+            "promote", *flags, files.fetch(wandb.Api().artifact(flags[1]), "evidence.json", Path(folder)).sha256
+        )
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", *flags, "0" * 64)
+        workspace.step("promote", *flags, "0" * 64)
     assert stopped.value.name == "evidence_changed"
 
 
-def test_evidence_that_names_another_model_is_not_promoted(desk):
-    other = desk.version(0)
+def test_evidence_that_names_another_model_is_not_promoted(workspace):
+    other = workspace.version(0)
     model = {"name": f"{other.source_entity}/{other.source_project}/{other.source_name}", "digest": other.digest}
-    assert refusal(desk, desk.evidence(2, 0, model=model)) == "model_changed"
+    assert refusal(workspace, workspace.evidence(2, 0, model=model)) == "model_changed"
 
 
 @pytest.mark.parametrize(
     "change",
     ['{"drop": "x"}', '{"time": "x"}', '{"to": {"name": "../x", "digest": 5}}', '{"previous": [], "from": 1}'],
 )
-def test_an_entry_that_is_none_stops_nobody(desk, attack, change):
+def test_an_entry_that_is_none_stops_nobody(workspace, attack, change):
     attack(f'plant(PROJECT, {{**HONEST, "previous": ledger.Entry(0, HONEST).sha256, **{change}}})')
-    assert names(desk) == {"entry_unreadable"}
-    desk.step("promote", "--evidence", desk.evidence(2, 0), "--approver", "ada")
-    assert in_production(desk) == "v2"
+    assert names(workspace) == {"entry_unreadable"}
+    workspace.step("promote", "--evidence", workspace.evidence(2, 0), "--approver", "ada")
+    assert in_production(workspace) == "v2"
 
 
 @pytest.mark.prove
@@ -281,10 +283,10 @@ def test_an_entry_that_is_none_stops_nobody(desk, attack, change):
         "no predecessor",
     ],
 )
-def test_what_is_done_to_the_ledger_is_named(desk, attack, program, finding):
+def test_what_is_done_to_the_ledger_is_named(workspace, attack, program, finding):
     assert "did it" in attack(program)
-    assert finding in names(desk)
-    assert in_production(desk) == "v0"
+    assert finding in names(workspace)
+    assert in_production(workspace) == "v0"
 
 
 # --- the alias and the registry --------------------------------------------------------------------------------------
@@ -303,10 +305,10 @@ def test_what_is_done_to_the_ledger_is_named(desk, attack, program, finding):
     ],
     ids=["set", "remove", "link with it", "delete the registry", "become its admin"],
 )
-def test_the_alias_stays_where_it_is(desk, attack, program):
+def test_the_alias_stays_where_it_is(workspace, attack, program):
     attack(program)
-    assert in_production(desk) == "v0"
-    assert desk.findings() == set()
+    assert in_production(workspace) == "v0"
+    assert workspace.findings() == set()
 
 
 @pytest.mark.prove
@@ -320,14 +322,14 @@ def test_the_alias_stays_where_it_is(desk, attack, program):
     ],
     ids=["unlink", "delete the model", "rename the collection", "delete the collection"],
 )
-def test_what_takes_production_away_is_refused_or_named(desk, attack, program):
+def test_what_takes_production_away_is_refused_or_named(workspace, attack, program):
     said = attack(program)
-    assert "did it" not in said or names(desk) & {"production_gone", "moved_outside"}, said
+    assert "did it" not in said or names(workspace) & {"production_gone", "moved_outside"}, said
 
 
-def test_another_use_cases_collection_under_this_name_is_named(desk, attack, step, monkeypatch):
+def test_another_use_cases_collection_under_this_name_is_named(workspace, attack, step, monkeypatch):
     """Its `production` comes with it, and no one judged that for this use case."""
-    other = Desk(step, f"{desk.collection}-b", TEAM)
+    other = Workspace(step, f"{workspace.collection}-b", TEAM)
     with monkeypatch.context() as patch:
         patch.setenv("WANDB_PROJECT", other.collection)
         evidence = other.evidence(3)
@@ -336,47 +338,47 @@ def test_another_use_cases_collection_under_this_name_is_named(desk, attack, ste
         f'a, b = (api.artifact_collection("model", name) for name in (REGISTRY, {other.registry!r}))\n'
         'name = a.name; a.name = name[:40] + "-old"; a.save(); b.name = name; b.save()'
     )
-    digest = wandb.Api().artifact(f"{desk.registry}:production").digest
-    assert digest == desk.entries[0].content["to"]["digest"] or names(desk)
+    digest = wandb.Api().artifact(f"{workspace.registry}:production").digest
+    assert digest == workspace.entries[0].content["to"]["digest"] or names(workspace)
 
 
-def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(desk, step):
+def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(workspace, step):
     """As anyone who can write to the project can do it. Each step says what is wrong, or does without."""
-    evidence = desk.evidence(1, 0)
-    project = f"{TEAM}/{desk.collection}"
+    evidence = workspace.evidence(1, 0)
+    project = f"{TEAM}/{workspace.collection}"
     model = wandb.Api().artifact_collection("model", f"{project}/glyphs_model")
     model.change_type("nobodys")
     with pytest.raises(StepError, match='does not take artifacts of type "nobodys"'):
         step("link", "--model", f"{project}/glyphs_model:v1")
-    assert step("evaluate", "--version", f"{desk.registry}:v0")["url"] == ""
-    assert step("promote", "--evidence", evidence, "--approver", "ada")["version"] == f"{desk.registry}:v1"
-    assert names(desk) == set()
+    assert step("evaluate", "--version", f"{workspace.registry}:v0")["url"] == ""
+    assert step("promote", "--evidence", evidence, "--approver", "ada")["version"] == f"{workspace.registry}:v1"
+    assert names(workspace) == set()
 
     wandb.Api().artifact_collection("dataset", f"{project}/glyphs_dataset").change_type("nobodys")
-    assert refusal(desk, evidence) == "lineage_unknown"
+    assert refusal(workspace, evidence) == "lineage_unknown"
 
     wandb.Api().artifact_collection("evaluation", f"{project}/glyphs_evaluation").change_type("nobodys")
-    with wandb.init(entity=TEAM, project=desk.collection) as run, pytest.raises(StepError) as stopped:
+    with wandb.init(entity=TEAM, project=workspace.collection) as run, pytest.raises(StepError) as stopped:
         client.log(run, wandb.Artifact("glyphs_evaluation", type="evaluation"), [])
     assert stopped.value.name == "collection_of_other_type"
 
-    registered = wandb.Api().artifact_collection("model", desk.registry)
+    registered = wandb.Api().artifact_collection("model", workspace.registry)
     registered.name = f"{registered.name[:40]}-old"
     registered.save()
-    assert {"production_gone", "version_gone"} <= names(desk)
+    assert {"production_gone", "version_gone"} <= names(workspace)
 
 
 # --- what only a person stands against -------------------------------------------------------------------------------
 
 
-def test_forged_answers_are_promoted_if_a_person_approves_them(desk, attack):
+def test_forged_answers_are_promoted_if_a_person_approves_them(workspace, attack):
     """Anyone who can log an evaluation writes its answers and its warnings. The account says whose key it was."""
-    evidence = desk.evidence(2, 0, account="trainer")  # of a model that no step has ever loaded
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert in_production(desk) == "v2"
-    assert desk.findings() == set()
+    evidence = workspace.evidence(2, 0, account="trainer")  # of a model that no step has ever loaded
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert in_production(workspace) == "v2"
+    assert workspace.findings() == set()
 
 
-def test_the_promotion_key_moves_the_alias_and_audit_names_it(desk):
-    desk.move_by_hand(1)
-    assert names(desk) == {"moved_outside"}
+def test_the_promotion_key_moves_the_alias_and_audit_names_it(workspace):
+    workspace.move_by_hand(1)
+    assert names(workspace) == {"moved_outside"}

@@ -25,7 +25,7 @@ from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
 from modelgate.tracking import fingerprint
 from steps import audit, promote
-from tests.steps.desk import ROWS
+from tests.steps.workspace import ROWS
 
 
 def killed(*_):
@@ -35,177 +35,181 @@ def killed(*_):
 # --- verify, on what was really done ---------------------------------------------------------------------------------
 
 
-def test_a_ledger_that_nobody_touched_is_verified(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    assert desk.findings() == set()
-    seals = [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
-    assert seals == [ledger.get_seal(desk.entries[1])]
+def test_a_ledger_that_nobody_touched_is_verified(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    assert workspace.findings() == set()
+    seals = [alias for alias in workspace.version(1).aliases if alias.startswith("promotion-")]
+    assert seals == [ledger.get_seal(workspace.entries[1])]
 
 
-def test_versions_whose_number_in_the_registry_is_another_than_that_of_their_model_are_verified(desk):
-    with wandb.init(entity=desk.entity, project=desk.collection) as run:
+def test_versions_whose_number_in_the_registry_is_another_than_that_of_their_model_are_verified(workspace):
+    with wandb.init(entity=workspace.entity, project=workspace.collection) as run:
         model = wandb.Artifact("glyphs_model", type="model")
         with model.new_file("model.keras", mode="wb") as file:
             file.write(b"never linked")
         run.log_artifact(model).wait()
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    assert desk.version(1).source_version == "v2"
-    assert desk.findings() == set()
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    assert workspace.version(1).source_version == "v2"
+    assert workspace.findings() == set()
 
 
-def test_an_empty_ledger_is_verified(desk):
-    assert desk.findings() == set()
+def test_an_empty_ledger_is_verified(workspace):
+    assert workspace.findings() == set()
 
 
-def test_a_registry_that_is_gone_is_named(desk, monkeypatch):
-    desk.promoted(0)
+def test_a_registry_that_is_gone_is_named(workspace, monkeypatch):
+    workspace.promoted(0)
     elsewhere = replace(config.load("glyphs"), registry="wandb-registry-gone")
     monkeypatch.setattr(config, "load", lambda _: elsewhere)
-    assert ("other_registry", 0) in desk.findings()
+    assert ("other_registry", 0) in workspace.findings()
 
 
-def test_metadata_that_was_changed(desk):
-    desk.promoted(0)
-    entry = desk.entry(0)
+def test_metadata_that_was_changed(workspace):
+    workspace.promoted(0)
+    entry = workspace.entry(0)
     entry.metadata["entry"] = {**entry.metadata["entry"], "approver": "mallory"}
     entry.save()
-    assert desk.findings() == {("entry_changed", 0)}
+    assert workspace.findings() == {("entry_changed", 0)}
 
 
-def test_an_entry_that_was_deleted(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.entry(0).delete(delete_aliases=True)
-    assert desk.findings() == {("entry_missing", 0)}
+def test_an_entry_that_was_deleted(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.entry(0).delete(delete_aliases=True)
+    assert workspace.findings() == {("entry_missing", 0)}
 
 
-def test_promotion_goes_on_after_a_loss_and_the_loss_stays_known(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.entry(0).delete(delete_aliases=True)
-    desk.promoted(2, 1)
-    assert desk.findings() == {("entry_missing", 0)}
-    assert [entry["state"] for entry in desk.step("audit", "--verify")["entries"]] == ["applied", "applied"]
+def test_promotion_goes_on_after_a_loss_and_the_loss_stays_known(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.entry(0).delete(delete_aliases=True)
+    workspace.promoted(2, 1)
+    assert workspace.findings() == {("entry_missing", 0)}
+    assert [entry["state"] for entry in workspace.step("audit", "--verify")["entries"]] == ["applied", "applied"]
 
 
-def test_a_ledger_that_was_cut_off(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.entry(1).delete(delete_aliases=True)
-    assert desk.findings() == {("ledger_cut_off", 1)}
+def test_a_ledger_that_was_cut_off(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.entry(1).delete(delete_aliases=True)
+    assert workspace.findings() == {("ledger_cut_off", 1)}
 
 
-def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(desk):
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    before = desk.entries[0]
+def test_an_entry_that_somebody_forged_who_cannot_write_to_the_registry(workspace):
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    before = workspace.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
-    content["to"] = {"name": f"{desk.registry}:v1", "digest": desk.version(1).digest}
-    with wandb.init(project=desk.collection, id=ledger.compute_run_id(content)) as run:
+    content["to"] = {"name": f"{workspace.registry}:v1", "digest": workspace.version(1).digest}
+    with wandb.init(project=workspace.collection, id=ledger.compute_run_id(content)) as run:
         ledger.append(run, "glyphs", content)
-    assert desk.findings() == {("promotion_unfinished", 1)}
-    desk.promoted(2, 0)
-    assert desk.findings() == set()
-    assert [entry.applied for entry in desk.entries] == [True, False, True]
+    assert workspace.findings() == {("promotion_unfinished", 1)}
+    workspace.promoted(2, 0)
+    assert workspace.findings() == set()
+    assert [entry.applied for entry in workspace.entries] == [True, False, True]
 
 
-def test_an_entry_that_was_logged_in_the_run_of_a_promotion(desk):
+def test_an_entry_that_was_logged_in_the_run_of_a_promotion(workspace):
     """Anyone who can write to the project may continue a run of someone else, whose account W&B then shows."""
-    desk.promoted(0)
-    before = desk.entries[0]
+    workspace.promoted(0)
+    before = workspace.entries[0]
     content = {**before.content, "previous": before.sha256, "from": before.content["to"]}
-    with wandb.init(project=desk.collection, id=desk.entry(0).logged_by().id, resume="must") as run:
+    with wandb.init(project=workspace.collection, id=workspace.entry(0).logged_by().id, resume="must") as run:
         ledger.append(run, "glyphs", content)
-    assert ("entry_of_other_account", 1) in desk.findings()
+    assert ("entry_of_other_account", 1) in workspace.findings()
 
 
-def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(desk):
+def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(workspace):
     """W&B gives the numbers of a deleted collection again: another evaluation is called v0, and other rows are."""
-    desk.promoted(0)
+    workspace.promoted(0)
     for kind in ("evaluation", "dataset"):
-        wandb.Api().artifact_collection(kind, f"{desk.entity}/{desk.collection}/glyphs_{kind}").delete()
-    assert desk.findings() == {("evidence_gone", 0), ("dataset_gone", 0)}
-    desk.dataset(labels=np.zeros(ROWS, int))
-    desk.evidence(1, 0)
-    assert desk.findings() == {("evidence_replaced", 0), ("dataset_replaced", 0)}
-    assert changes.find_production(wandb.Api(), desk.version(0), desk.entries).judged_on is None
+        wandb.Api().artifact_collection(kind, f"{workspace.entity}/{workspace.collection}/glyphs_{kind}").delete()
+    assert workspace.findings() == {("evidence_gone", 0), ("dataset_gone", 0)}
+    workspace.dataset(labels=np.zeros(ROWS, int))
+    workspace.evidence(1, 0)
+    assert workspace.findings() == {("evidence_replaced", 0), ("dataset_replaced", 0)}
+    assert changes.find_production(wandb.Api(), workspace.version(0), workspace.entries).judged_on is None
 
 
-def test_evidence_that_was_replaced_under_its_digest_is_named(desk, monkeypatch):
-    desk.promoted(0)
-    content = dict(desk.entries[0].content)
+def test_evidence_that_was_replaced_under_its_digest_is_named(workspace, monkeypatch):
+    workspace.promoted(0)
+    content = dict(workspace.entries[0].content)
     content["evidence"] = {**content["evidence"], "sha256": "0" * 64}
     assert ledger.is_readable(content)
-    entry = Entry(0, content, metadata={"entry": content}, version=desk.entries[0].version)
+    entry = Entry(0, content, metadata={"entry": content}, version=workspace.entries[0].version)
     known = audit.read_stored(wandb.Api(), [entry], "keras")
     _, findings = verify.verify([entry], verify.Registered(production=content["to"]["name"], **known))
     assert "evidence_bytes_changed" in {finding.name for finding in findings}
 
 
-def test_a_promoted_version_that_was_unlinked_is_named(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.version(0).unlink()
-    assert desk.findings() == {("version_gone", 0)}
+def test_a_promoted_version_that_was_unlinked_is_named(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.version(0).unlink()
+    assert workspace.findings() == {("version_gone", 0)}
 
 
-def test_production_that_was_moved_by_hand(desk):
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    desk.move_by_hand(1)
-    assert desk.findings() == {("moved_outside", None)}
+def test_production_that_was_moved_by_hand(workspace):
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    workspace.move_by_hand(1)
+    assert workspace.findings() == {("moved_outside", None)}
 
 
-def test_a_move_by_hand_is_still_told_after_the_next_promotion(desk):
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    desk.move_by_hand(1)
-    desk.promoted(2, 1)
-    assert desk.findings() == {("moved_outside", 1)}
+def test_a_move_by_hand_is_still_told_after_the_next_promotion(workspace):
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    workspace.move_by_hand(1)
+    workspace.promoted(2, 1)
+    assert workspace.findings() == {("moved_outside", 1)}
 
 
-def test_production_that_was_taken_away(desk):
-    desk.promoted(0)
-    version = desk.version(0)
+def test_production_that_was_taken_away(workspace):
+    workspace.promoted(0)
+    version = workspace.version(0)
     version.aliases.remove("production")
     version.save()
-    assert desk.findings() == {("production_gone", None)}
+    assert workspace.findings() == {("production_gone", None)}
 
 
-def test_a_promotion_that_was_cut_off_is_named_until_it_is_finished(desk, monkeypatch):
-    evidence = desk.evidence(0)
+def test_a_promotion_that_was_cut_off_is_named_until_it_is_finished(workspace, monkeypatch):
+    evidence = workspace.evidence(0)
     with monkeypatch.context() as patch:
         patch.setattr(promote, "move_alias", killed)
         with pytest.raises(KeyboardInterrupt):
-            desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert desk.findings() == {("promotion_unfinished", 0)}
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert desk.findings() == set()
+            workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert workspace.findings() == {("promotion_unfinished", 0)}
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert workspace.findings() == set()
 
 
-def test_a_version_that_is_no_entry_is_named_and_does_not_stop_promotions(desk):
-    desk.promoted(0)
-    with wandb.init(project=desk.collection) as run:
+def test_a_version_that_is_no_entry_is_named_and_does_not_stop_promotions(workspace):
+    workspace.promoted(0)
+    with wandb.init(project=workspace.collection) as run:
         stray = wandb.Artifact("glyphs_promotions", type="promotion")
         with stray.new_file("entry.json", mode="w") as file:
             file.write('{"previous": null, "approver": {}}')
         run.log_artifact(stray).wait()
-    assert desk.findings() == {("entry_unreadable", 1)}
-    desk.promoted(1, 0)
-    assert desk.findings() == {("entry_unreadable", 1)}
-    assert desk.step("audit")["entries"][1]["state"] == "void"
+    assert workspace.findings() == {("entry_unreadable", 1)}
+    workspace.promoted(1, 0)
+    assert workspace.findings() == {("entry_unreadable", 1)}
+    assert workspace.step("audit")["entries"][1]["state"] == "void"
 
 
-def test_a_lost_race_is_listed_and_is_no_finding(desk, capsys):
-    desk.promoted(0)
-    first = desk.entries[0]
-    desk.promoted(1, 0)
-    with wandb.init(project=desk.collection) as run:
+def test_a_lost_race_is_listed_and_is_no_finding(workspace, capsys):
+    workspace.promoted(0)
+    first = workspace.entries[0]
+    workspace.promoted(1, 0)
+    with wandb.init(project=workspace.collection) as run:
         ledger.append(run, "glyphs", {**first.content, "previous": first.sha256, "reason": "too late"})
-    assert desk.findings() == set()
-    assert [entry["state"] for entry in desk.step("audit", "--verify")["entries"]] == ["applied", "applied", "void"]
+    assert workspace.findings() == set()
+    assert [entry["state"] for entry in workspace.step("audit", "--verify")["entries"]] == [
+        "applied",
+        "applied",
+        "void",
+    ]
 
 
 # --- what was in production then -------------------------------------------------------------------------------------
@@ -251,16 +255,16 @@ def test_a_date_that_is_none(step, on):
     assert (stopped.value.name, stopped.value.exit_code) == ("date_unreadable", 2)
 
 
-def test_audit_on_a_date_names_version_evidence_and_approver(desk, capsys):
-    evidence = desk.evidence(0)
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    answer = desk.step("audit", "--on", "2999-01-01")["production"]
+def test_audit_on_a_date_names_version_evidence_and_approver(workspace, capsys):
+    evidence = workspace.evidence(0)
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    answer = workspace.step("audit", "--on", "2999-01-01")["production"]
     assert (answer["to"]["name"], answer["evidence"]["name"], answer["approver"]) == (
-        f"{desk.registry}:v0",
+        f"{workspace.registry}:v0",
         evidence,
         "ada",
     )
-    assert desk.step("audit", "--on", "2001-01-01")["production"] is None
+    assert workspace.step("audit", "--on", "2001-01-01")["production"] is None
     assert "according to the ledger: nothing" in capsys.readouterr().err
 
 
@@ -281,11 +285,11 @@ class Page(HTMLParser):
         assert not [name for name, _ in attrs if name.startswith("on")]
 
 
-def test_the_page_shows_the_promotions_and_loads_nothing(desk, tmp_path):
-    desk.promoted(0, None, "--reason", "the <first> one")
-    desk.promoted(1, 0)
+def test_the_page_shows_the_promotions_and_loads_nothing(workspace, tmp_path):
+    workspace.promoted(0, None, "--reason", "the <first> one")
+    workspace.promoted(1, 0)
     path = tmp_path / "promotions.html"
-    assert desk.step("audit", "--html", path).exit == 0
+    assert workspace.step("audit", "--html", path).exit == 0
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert not page.tags & {"script", "img", "link", "iframe", "object", "form"}
@@ -344,18 +348,18 @@ def test_the_page_shows_the_metric_that_the_use_case_is_judged_by(metric, metric
         assert (f"<b>{value}</b><span>{label}</span>" in page) is is_there
 
 
-def test_the_page_says_what_was_found(desk, tmp_path):
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    desk.move_by_hand(1)
+def test_the_page_says_what_was_found(workspace, tmp_path):
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    workspace.move_by_hand(1)
     path = tmp_path / "promotions.html"
-    desk.step("audit", "--html", path)
+    workspace.step("audit", "--html", path)
     assert '<b class="bad">moved_outside</b>' in path.read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written(desk, tmp_path):
+def test_a_page_that_cannot_be_written(workspace, tmp_path):
     with pytest.raises(StepError) as stopped:
-        desk.step("audit", "--html", tmp_path / "nowhere" / "page.html")
+        workspace.step("audit", "--html", tmp_path / "nowhere" / "page.html")
     assert (stopped.value.name, stopped.value.exit_code) == ("html_not_writable", 2)
 
 

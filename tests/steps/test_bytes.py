@@ -16,13 +16,13 @@ import wandb
 from modelgate.errors import StepError
 from modelgate.promotion import ledger
 from modelgate.tracking import files
-from tests.standing_in import Request, StandIn
+from tests.fake_server import FakeServer, Request
 from tests.steps.blobs import ONE, OTHER, stored
 
 OWN_SERVER = True
 
 
-class _Body(Request):
+class _Handler(Request):
     def do_HEAD(self):
         self.do_GET()
 
@@ -38,7 +38,7 @@ class _Body(Request):
 @pytest.fixture
 def elsewhere():
     """An address whose answer can be changed without any trace: its ETag stays the same."""
-    server = StandIn(_Body)
+    server = FakeServer(_Handler)
     yield server
     server.close()
 
@@ -105,14 +105,14 @@ def test_rows_that_are_a_reference_are_not_trained_on(step, collection, elsewher
     assert refused(step, "train", "--dataset", name, "--epochs", 1) == "reference_entry"
 
 
-def test_an_entry_of_the_ledger_that_is_a_reference_says_nothing(desk, elsewhere):
-    desk.promoted(0)
-    first = desk.entries[0]
+def test_an_entry_of_the_ledger_that_is_a_reference_says_nothing(workspace, elsewhere):
+    workspace.promoted(0)
+    first = workspace.entries[0]
     elsewhere.body = ledger.to_text({**first.content, "previous": first.sha256}).encode()
-    logged(desk.collection, "glyphs_promotions", elsewhere.url, "entry.json", "promotion")
-    desk.promoted(1, 0)
-    assert [entry.void for entry in desk.entries] == [False, True, False]
-    assert desk.findings() == {("entry_unreadable", 1)}
+    logged(workspace.collection, "glyphs_promotions", elsewhere.url, "entry.json", "promotion")
+    workspace.promoted(1, 0)
+    assert [entry.void for entry in workspace.entries] == [False, True, False]
+    assert workspace.findings() == {("entry_unreadable", 1)}
 
 
 # --- storage ---------------------------------------------------------------------------------------------------------
@@ -153,69 +153,69 @@ def test_a_stored_model_with_one_bit_flipped_is_not_judged(step, model, dataset,
     assert refused(step, *again) == "file_changed"
 
 
-def test_a_bit_that_is_flipped_after_the_evaluation_is_not_promoted(desk, server, flip_a_bit):
-    evidence = desk.evidence(0)
-    flip_a_bit(stored(server, desk.version(0), "model.keras"), 3)
-    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "file_changed"
-    assert desk.entries == []
+def test_a_bit_that_is_flipped_after_the_evaluation_is_not_promoted(workspace, server, flip_a_bit):
+    evidence = workspace.evidence(0)
+    flip_a_bit(stored(server, workspace.version(0), "model.keras"), 3)
+    assert refused(workspace.step, "promote", "--evidence", evidence, "--approver", "ada") == "file_changed"
+    assert workspace.entries == []
 
 
 # --- two files with one MD5 ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def two_faced(desk, server, monkeypatch):
-    """A desk whose model has a twin: `two_faced()` puts the other file into the place of the first."""
+def two_faced(workspace, server, monkeypatch):
+    """A workspace whose model has a twin: `two_faced()` puts the other file in its place."""
     assert len({hashlib.md5(file).digest() for file in (ONE, OTHER)}) == 1  # noqa: S324 - it is what is attacked
-    monkeypatch.setattr(desk, "model_bytes", lambda _: ONE + desk.collection.encode())
+    monkeypatch.setattr(workspace, "model_bytes", lambda _: ONE + workspace.collection.encode())
 
     def replace():
-        path = stored(server, desk.version(0), "model.keras")
+        path = stored(server, workspace.version(0), "model.keras")
         path.chmod(0o600)
-        path.write_bytes(OTHER + desk.collection.encode())
+        path.write_bytes(OTHER + workspace.collection.encode())
 
     return replace
 
 
-def test_a_model_that_was_replaced_after_the_evaluation_is_not_promoted(desk, two_faced):
-    evidence = desk.evidence(0)
+def test_a_model_that_was_replaced_after_the_evaluation_is_not_promoted(workspace, two_faced):
+    evidence = workspace.evidence(0)
     two_faced()
-    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "model_bytes_changed"
-    assert desk.entries == []
+    assert refused(workspace.step, "promote", "--evidence", evidence, "--approver", "ada") == "model_bytes_changed"
+    assert workspace.entries == []
 
 
-def test_a_model_that_was_replaced_after_its_promotion_is_found(desk, two_faced):
-    desk.promoted(0)
-    assert desk.findings() == set()
+def test_a_model_that_was_replaced_after_its_promotion_is_found(workspace, two_faced):
+    workspace.promoted(0)
+    assert workspace.findings() == set()
     two_faced()
-    assert desk.findings() == {("model_bytes_changed", 0)}
+    assert workspace.findings() == {("model_bytes_changed", 0)}
 
 
-def test_rows_that_are_not_those_that_were_judged_are_not_promoted(desk):
+def test_rows_that_are_not_those_that_were_judged_are_not_promoted(workspace):
     changed = {"model": hashlib.sha256(b"model 0").hexdigest(), "eval_rows": "0" * 64}
-    evidence = desk.evidence(0, sha256=changed)
-    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "rows_bytes_changed"
+    evidence = workspace.evidence(0, sha256=changed)
+    assert refused(workspace.step, "promote", "--evidence", evidence, "--approver", "ada") == "rows_bytes_changed"
 
 
-def test_rows_that_were_damaged_after_a_promotion_are_found(desk, server, flip_a_bit):
-    desk.promoted(0)
-    rows = wandb.Api().artifact(desk.entries[0].content["dataset"]["name"])
+def test_rows_that_were_damaged_after_a_promotion_are_found(workspace, server, flip_a_bit):
+    workspace.promoted(0)
+    rows = wandb.Api().artifact(workspace.entries[0].content["dataset"]["name"])
     flip_a_bit(stored(server, rows, "arrays.npz"), 10)
-    assert ("rows_bytes_changed", 0) in desk.findings()
+    assert ("rows_bytes_changed", 0) in workspace.findings()
 
 
-def test_the_ledger_keeps_the_hashes(desk):
-    desk.promoted(0)
-    content = desk.entries[0].content
+def test_the_ledger_keeps_the_hashes(workspace):
+    workspace.promoted(0)
+    content = workspace.entries[0].content
     assert content["sha256"]["model"] == hashlib.sha256(b"model 0").hexdigest()
     assert content["sha256_recorded"] == "at evaluation"
 
 
-def test_evidence_without_hashes_gets_them_when_it_is_promoted(desk):
+def test_evidence_without_hashes_gets_them_when_it_is_promoted(workspace):
     """Of schema 1; the ledger says when they were computed."""
-    evidence = desk.evidence(0, sha256={"model": None, "eval_rows": None})
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    content = desk.entries[0].content
+    evidence = workspace.evidence(0, sha256={"model": None, "eval_rows": None})
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    content = workspace.entries[0].content
     assert content["sha256"]["model"] == hashlib.sha256(b"model 0").hexdigest()
     assert content["sha256_recorded"] == "at promotion"
 
@@ -223,9 +223,9 @@ def test_evidence_without_hashes_gets_them_when_it_is_promoted(desk):
 # --- what else is refused --------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(desk, tmp_path):
-    desk.evidence(0)
-    version = desk.version(0)
+def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(workspace, tmp_path):
+    workspace.evidence(0)
+    version = workspace.version(0)
     for name, limit, refusal in (("weights.h5", 100, "file_missing"), ("model.keras", 6, "file_too_large")):
         with pytest.raises(files.FileRefused) as stopped:
             files.fetch(version, name, tmp_path, limit)
@@ -234,16 +234,16 @@ def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(d
     assert files.fetch(version, "model.keras", tmp_path, 7).path.read_bytes() == b"model 0"
 
 
-def test_what_is_downloaded_after_a_fetch_has_its_own_bytes(desk, collection, tmp_path):
+def test_what_is_downloaded_after_a_fetch_has_its_own_bytes(workspace, collection, tmp_path):
     """wandb 0.31.0 writes each later download of the process over the file that was fetched without the cache."""
-    desk.evidence(0)
+    workspace.evidence(0)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("two_files", type="dataset")
         for name in ("one.txt", "two.txt"):
             with artifact.new_file(name, mode="w") as file:
                 file.write(f"{name} of {collection}")
         version = run.log_artifact(artifact).wait()
-    fetched = files.fetch(desk.version(0), "model.keras", tmp_path / "fetched")
+    fetched = files.fetch(workspace.version(0), "model.keras", tmp_path / "fetched")
     later = Path(version.download(root=tmp_path / "later"))
     assert {path.name: path.read_text() for path in later.iterdir()} == {
         name: f"{name} of {collection}" for name in ("one.txt", "two.txt")

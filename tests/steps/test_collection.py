@@ -11,8 +11,8 @@ import wandb
 
 from modelgate.errors import StepError
 from steps import promote
-from tests.steps.desk import Desk
 from tests.steps.keys import admin
+from tests.steps.workspace import Workspace
 
 OWN_SERVER = True
 
@@ -39,18 +39,18 @@ def test_a_collection_that_link_was_given_is_judged_with_the_same_flag(step, mod
     assert step("evaluate", "--version", version, "--dataset", dataset["dataset"], *other)["verdict"] == "pass"
 
 
-def test_evidence_for_another_collection_is_not_promoted(desk):
+def test_evidence_for_another_collection_is_not_promoted(workspace):
     """Good evidence of the glyphs, and its version is of a collection that is not theirs."""
-    evidence = desk.evidence(0)
+    evidence = workspace.evidence(0)
     flags = ("promote", "--evidence", evidence, "--approver", "ada")
-    assert desk.collection in refused(desk.step, *flags, "--collection", "glyphs-dev")
-    assert desk.entries == []
-    assert "production" not in desk.version(0).aliases
+    assert workspace.collection in refused(workspace.step, *flags, "--collection", "glyphs-dev")
+    assert workspace.entries == []
+    assert "production" not in workspace.version(0).aliases
 
 
-def test_the_collection_of_the_config_is_the_one_that_counts(desk):
+def test_the_collection_of_the_config_is_the_one_that_counts(workspace):
     """Without a flag, as the workflows call promote."""
-    evidence = desk.evidence(0)
+    evidence = workspace.evidence(0)
     with pytest.raises(StepError) as stopped:
         promote.main(["--use-case", "glyphs", "--evidence", evidence, "--approver", "ada"])
     assert stopped.value.name == "other_collection"
@@ -75,15 +75,15 @@ def test_an_organization_may_be_called_by_its_short_name(step, collection, serve
     admin(server, "add-team", "eyes", "--organization", "acme", "--admin", "local")
     wandb.Api().create_registry("model", visibility="organization", organization="acme")
     monkeypatch.setenv("WANDB_ENTITY", "eyes")
-    desk = Desk(step, collection, "eyes")
+    workspace = Workspace(step, collection, "eyes")
     long, short = (f"{name}/wandb-registry-model/{collection}" for name in ("acme_wandb-org", "acme"))
-    desk.registry = long
-    desk.evidence(0)
-    digest = desk.version(0).digest
-    other = desk.evidence(0, version={"name": f"{short}:v0", "digest": digest}, collection=short)
+    workspace.registry = long
+    workspace.evidence(0)
+    digest = workspace.version(0).digest
+    other = workspace.evidence(0, version={"name": f"{short}:v0", "digest": digest}, collection=short)
     answer = step("promote", "--evidence", other, "--approver", "ada")
-    assert desk.entries[0].content["to"] == {"name": f"{long}:v0", "digest": digest}
+    assert workspace.entries[0].content["to"] == {"name": f"{long}:v0", "digest": digest}
     assert step("promote", "--evidence", other, "--approver", "ada").result == answer.result
-    assert len(desk.entries) == 1
-    assert desk.findings() == set()
+    assert len(workspace.entries) == 1
+    assert workspace.findings() == set()
     assert step("evaluate", "--version", f"{short}:v0", "--dataset", "a/b/c:v0")["version"] == f"{long}:v0"

@@ -17,8 +17,8 @@ from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.text import to_line
 from steps import promote
-from tests.steps.desk import Desk
 from tests.steps.promoting import refused, registry
+from tests.steps.workspace import Workspace
 
 __all__ = ["registry"]  # a fixture
 
@@ -36,8 +36,8 @@ def cut_off_before_alias(step, evidence, monkeypatch):
             step("promote", "--evidence", evidence, "--approver", "ada")
 
 
-def test_an_entry_without_its_alias_is_finished_by_the_next_run(desk, step, registry, monkeypatch):
-    evidence = desk.evidence(0)
+def test_an_entry_without_its_alias_is_finished_by_the_next_run(workspace, step, registry, monkeypatch):
+    evidence = workspace.evidence(0)
     cut_off_before_alias(step, evidence, monkeypatch)
     assert (registry.production, len(registry.entries)) == (None, 1)
     assert step("promote", "--evidence", evidence, "--approver", "ada")["approver"] == "ada"
@@ -45,8 +45,8 @@ def test_an_entry_without_its_alias_is_finished_by_the_next_run(desk, step, regi
     assert registry.entries[0].applied
 
 
-def test_an_alias_that_moved_before_the_kill_is_not_moved_again(desk, monkeypatch):
-    evidence = desk.evidence(0)
+def test_an_alias_that_moved_before_the_kill_is_not_moved_again(workspace, monkeypatch):
+    evidence = workspace.evidence(0)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -54,48 +54,48 @@ def test_an_alias_that_moved_before_the_kill_is_not_moved_again(desk, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(promote, "find_holder", killed)  # what asks whether it moved
         with pytest.raises(KeyboardInterrupt):
-            desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert [entry.applied for entry in desk.entries] == [True]
-    assert desk.findings() == set()
+            workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert [entry.applied for entry in workspace.entries] == [True]
+    assert workspace.findings() == set()
 
 
 @pytest.mark.parametrize(
     "flags", [("--approver", "bob"), ("--approver", "ada", "--reason", "another")], ids=["approver", "reason"]
 )
-def test_a_call_that_says_something_else_passes_over_what_was_cut_off(desk, monkeypatch, flags):
+def test_a_call_that_says_something_else_passes_over_what_was_cut_off(workspace, monkeypatch, flags):
     """What is sealed is what this call was given, and nothing of the call before it."""
-    evidence = desk.evidence(0)
-    cut_off_before_alias(desk.step, evidence, monkeypatch)
-    answer = desk.step("promote", "--evidence", evidence, *flags)
+    evidence = workspace.evidence(0)
+    cut_off_before_alias(workspace.step, evidence, monkeypatch)
+    answer = workspace.step("promote", "--evidence", evidence, *flags)
     assert answer["approver"] == flags[1]
-    cut_off, sealed = desk.entries
+    cut_off, sealed = workspace.entries
     assert (cut_off.applied, sealed.applied) == (False, True)
     assert (sealed.content["voids"], sealed.content["approver"]) == (0, flags[1])
-    assert desk.findings() == set()
+    assert workspace.findings() == set()
 
 
-def test_another_promotion_does_not_wait_for_one_that_was_cut_off(desk, monkeypatch):
-    cut_off_before_alias(desk.step, desk.evidence(0), monkeypatch)
-    desk.promoted(1)
-    assert "production" in desk.version(1).aliases
-    assert [(entry.applied, entry.content["voids"]) for entry in desk.entries] == [(False, None), (True, 0)]
-    assert desk.findings() == set()
+def test_another_promotion_does_not_wait_for_one_that_was_cut_off(workspace, monkeypatch):
+    cut_off_before_alias(workspace.step, workspace.evidence(0), monkeypatch)
+    workspace.promoted(1)
+    assert "production" in workspace.version(1).aliases
+    assert [(entry.applied, entry.content["voids"]) for entry in workspace.entries] == [(False, None), (True, 0)]
+    assert workspace.findings() == set()
 
 
-def test_what_was_cut_off_is_too_old_as_anything_else(desk, monkeypatch):
-    evidence = desk.evidence(0)
-    cut_off_before_alias(desk.step, evidence, monkeypatch)
+def test_what_was_cut_off_is_too_old_as_anything_else(workspace, monkeypatch):
+    evidence = workspace.evidence(0)
+    cut_off_before_alias(workspace.step, evidence, monkeypatch)
     monkeypatch.setattr(ledger, "format_now", lambda: "2998-01-01T00:00:00Z")
-    assert refused(desk.step, evidence) == "evidence_too_old"
+    assert refused(workspace.step, evidence) == "evidence_too_old"
 
 
 # --- what was planted ------------------------------------------------------------------------------------------------
-def planted(desk, account, **changes):
+def planted(workspace, account, **changes):
     """An entry as someone with the training key could log it: it says what a promotion of this evidence would."""
     evidence = evaluation.read(wandb.Api().artifact(changes.pop("evidence")))[0]
     content = form.as_json(evidence)
-    last = ledger.find_head(desk.entries)
+    last = ledger.find_head(workspace.entries)
     entry = {
         "schema": 3,
         "previous": last and last.sha256,
@@ -104,21 +104,21 @@ def planted(desk, account, **changes):
         "to": content["version"],
         "model": content["model"],
         "dataset": {key: content["dataset"][key] for key in ("name", "digest")},
-        "evidence": {"name": f"{desk.entity}/{desk.collection}/glyphs_evaluation:v0", "digest": "0" * 32},
+        "evidence": {"name": f"{workspace.entity}/{workspace.collection}/glyphs_evaluation:v0", "digest": "0" * 32},
         "approver": "mallory",
         "account": account,
         "time": ledger.format_now(),
         "reason": "",
     } | changes
-    with wandb.init(project=desk.collection, job_type="promote_model") as run:
+    with wandb.init(project=workspace.collection, job_type="promote_model") as run:
         return ledger.append(run, "glyphs", entry)
 
 
-def test_a_planted_entry_does_not_become_the_record_of_a_promotion(desk):
-    evidence = desk.evidence(0)
-    planted(desk, "local", evidence=evidence)
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    _, sealed = desk.entries
+def test_a_planted_entry_does_not_become_the_record_of_a_promotion(workspace):
+    evidence = workspace.evidence(0)
+    planted(workspace, "local", evidence=evidence)
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    _, sealed = workspace.entries
     assert (sealed.content["approver"], sealed.content["voids"], sealed.applied) == ("ada", 0, True)
 
 
@@ -131,11 +131,11 @@ FIELDS = st.fixed_dictionaries(
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=FIELDS, cut_off=FIELDS, killed=st.booleans())
 def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collection, fields, cut_off, killed):
-    desk = Desk(step, f"{collection}-{next(NUMBERS)}")
+    workspace = Workspace(step, f"{collection}-{next(NUMBERS)}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_PROJECT", desk.collection)
-        evidence = desk.evidence(0)
-        own_collection = ("--collection", desk.collection)
+        patch.setenv("WANDB_PROJECT", workspace.collection)
+        evidence = workspace.evidence(0)
+        own_collection = ("--collection", workspace.collection)
 
         def flags(given):
             return (
@@ -155,7 +155,7 @@ def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collecti
                     step("promote", *flags(cut_off))
         step("promote", *flags(fields))
         judged = form.as_json(evaluation.read(wandb.Api().artifact(evidence))[0])
-        sealed = next(entry for entry in desk.entries if entry.applied).content
+        sealed = next(entry for entry in workspace.entries if entry.applied).content
     for field in ("version", "model", "production", "policy", "commit", "sha256"):
         assert sealed[{"version": "to", "production": "from"}.get(field, field)] == judged[field]
     assert sealed["dataset"] == {key: judged["dataset"][key] for key in ("name", "digest")}

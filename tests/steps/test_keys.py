@@ -15,21 +15,21 @@ import pytest
 
 from modelgate.tracking.fingerprint import ROOT
 from tests import own
-from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, member
+from tests.steps.workspace import Workspace
 
 OWN_SERVER = True
 
 
 @pytest.fixture
-def desk(step, collection, wandb_env, training_key, monkeypatch):
+def workspace(step, collection, wandb_env, training_key, monkeypatch):
     """
-    A desk in the team's project.
+    A workspace in the team's project.
 
     `promote` gives the exit code and the answer of `python -m steps.promote`, and what it said.
     """
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    desk = Desk(step, collection, TEAM)
+    workspace = Workspace(step, collection, TEAM)
     env = {**wandb_env, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": collection}
 
     def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):
@@ -41,39 +41,39 @@ def desk(step, collection, wandb_env, training_key, monkeypatch):
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr
 
-    desk.promote = promote
-    return desk
+    workspace.promote = promote
+    return workspace
 
 
-def states(desk):
-    return [entry["state"] for entry in desk.step("audit")["entries"]]
+def states(workspace):
+    return [entry["state"] for entry in workspace.step("audit")["entries"]]
 
 
-def test_a_key_that_may_not_set_the_alias_is_refused_and_nothing_moves(desk, training_key):
-    desk.promote(desk.evidence(0))
-    code, answer, said = desk.promote(desk.evidence(1, 0), training_key)
+def test_a_key_that_may_not_set_the_alias_is_refused_and_nothing_moves(workspace, training_key):
+    workspace.promote(workspace.evidence(0))
+    code, answer, said = workspace.promote(workspace.evidence(1, 0), training_key)
     assert (code, answer["error"]["name"]) == (1, "alias_refused")
     assert "production" in answer["error"]["message"]
     assert 'the alias "production" is protected' in answer["error"]["message"]  # W&B's own words
     assert "admin of the registry" in said
-    assert "production" in desk.version(0).aliases
-    assert not [alias for alias in desk.version(1).aliases if alias.startswith("promotion-")]
-    assert states(desk) == ["applied", "unfinished"]
-    assert desk.findings() == {("promotion_unfinished", 1), ("entry_of_other_account", 1)}
+    assert "production" in workspace.version(0).aliases
+    assert not [alias for alias in workspace.version(1).aliases if alias.startswith("promotion-")]
+    assert states(workspace) == ["applied", "unfinished"]
+    assert workspace.findings() == {("promotion_unfinished", 1), ("entry_of_other_account", 1)}
 
 
-def test_the_right_key_promotes_after_all_the_same_version_or_another(desk, training_key):
-    evidence = desk.evidence(0)
-    assert desk.promote(evidence, training_key, "ada")[0] == 1
-    code, answer, _ = desk.promote(evidence, approver="bob")
+def test_the_right_key_promotes_after_all_the_same_version_or_another(workspace, training_key):
+    evidence = workspace.evidence(0)
+    assert workspace.promote(evidence, training_key, "ada")[0] == 1
+    code, answer, _ = workspace.promote(evidence, approver="bob")
     assert (code, answer["approver"]) == (0, "bob")
-    assert desk.promote(desk.evidence(1, 0), training_key)[0] == 1
-    assert desk.promote(desk.evidence(2, 0))[0] == 0
-    assert "production" in desk.version(2).aliases
-    assert states(desk) == ["unfinished", "applied", "unfinished", "applied"]
-    assert desk.findings() == {("entry_of_other_account", 0), ("entry_of_other_account", 2)}
+    assert workspace.promote(workspace.evidence(1, 0), training_key)[0] == 1
+    assert workspace.promote(workspace.evidence(2, 0))[0] == 0
+    assert "production" in workspace.version(2).aliases
+    assert states(workspace) == ["unfinished", "applied", "unfinished", "applied"]
+    assert workspace.findings() == {("entry_of_other_account", 0), ("entry_of_other_account", 2)}
 
 
-def test_a_key_that_may_not_write_the_ledger_is_told_so(desk, server):
-    code, answer, _ = desk.promote(desk.evidence(0), member(server, "onlooker", "viewer"))
+def test_a_key_that_may_not_write_the_ledger_is_told_so(workspace, server):
+    code, answer, _ = workspace.promote(workspace.evidence(0), member(server, "onlooker", "viewer"))
     assert (code, answer["error"]["name"]) == (2, "run_refused")

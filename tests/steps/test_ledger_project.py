@@ -18,9 +18,9 @@ import wandb
 from modelgate.promotion import ledger
 from modelgate.tracking.fingerprint import ROOT
 from tests import own
-from tests.steps.desk import Desk
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.policies import ROLLBACK
+from tests.steps.workspace import Workspace
 
 OWN_SERVER = True
 
@@ -32,18 +32,18 @@ def training_key(server):
 
 
 @pytest.fixture
-def desk(step, collection, monkeypatch, training_key):
+def workspace(step, collection, monkeypatch, training_key):
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    return Desk(step, collection, TEAM)
+    return Workspace(step, collection, TEAM)
 
 
 @pytest.fixture
-def own_project(server, desk):
+def own_project(server, workspace):
     """Make the project in which the training key may only look."""
 
     def make():
-        admin(server, "add-project-member", f"{TEAM}/{desk.collection}-promotions", "trainer", "--role", "viewer")
-        return f"{TEAM}/{desk.collection}-promotions/glyphs_promotions"
+        admin(server, "add-project-member", f"{TEAM}/{workspace.collection}-promotions", "trainer", "--role", "viewer")
+        return f"{TEAM}/{workspace.collection}-promotions/glyphs_promotions"
 
     return make
 
@@ -56,15 +56,15 @@ def with_key(wandb_env, key, program):
     )
 
 
-def entries(desk):
-    return ledger.read(wandb.Api(), *ledger.find_names(wandb.Api(), TEAM, desk.collection, "glyphs"))
+def entries(workspace):
+    return ledger.read(wandb.Api(), *ledger.find_names(wandb.Api(), TEAM, workspace.collection, "glyphs"))
 
 
-def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(desk, own_project, wandb_env, training_key):
+def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, own_project, wandb_env, training_key):
     place = own_project()
-    desk.promoted(0)
-    assert [entry.version for entry in entries(desk)] == [f"{place}:v0"]
-    assert desk.findings() == set()
+    workspace.promoted(0)
+    assert [entry.version for entry in entries(workspace)] == [f"{place}:v0"]
+    assert workspace.findings() == set()
     home = place.split("/")[1]
     run = wandb.Api().artifact(f"{place}:v0").logged_by().id
     for attempt in (
@@ -80,36 +80,36 @@ def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(desk, own_p
         assert "done" not in done.stdout, attempt
     read = with_key(wandb_env, training_key, f"import wandb; print(wandb.Api().artifact('{place}:v0').version)")
     assert "v0" in read.stdout, read.stderr
-    assert desk.findings() == set()
+    assert workspace.findings() == set()
 
 
-def test_an_older_ledger_is_continued(desk, own_project):
+def test_an_older_ledger_is_continued(workspace, own_project):
     """What the project of the models has after that is not part of the ledger."""
-    desk.promoted(0)
-    desk.promoted(1, 0)
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
     place = own_project()
-    desk.promoted(2, 1)
-    chain = entries(desk)
+    workspace.promoted(2, 1)
+    chain = entries(workspace)
     assert [(entry.number, entry.applied, entry.void) for entry in chain] == [
         (0, True, False),
         (1, True, False),
         (2, True, False),
     ]
     assert (chain[2].version, chain[2].content["continues"]) == (f"{place}:v0", 2)
-    with wandb.init(entity=TEAM, project=desk.collection) as run:
+    with wandb.init(entity=TEAM, project=workspace.collection) as run:
         ledger.append(run, "glyphs", {**chain[1].content, "previous": chain[1].sha256})
-    assert [entry.number for entry in entries(desk)] == [0, 1, 2]
-    assert desk.findings() == set()
-    back = desk.evidence(0, 2, policy=ROLLBACK)  # to what the older ledger knows
-    desk.step("promote", "--evidence", back, "--approver", "ada")
-    assert [entry.applied for entry in entries(desk)] == [True] * 4
+    assert [entry.number for entry in entries(workspace)] == [0, 1, 2]
+    assert workspace.findings() == set()
+    back = workspace.evidence(0, 2, policy=ROLLBACK)  # to what the older ledger knows
+    workspace.step("promote", "--evidence", back, "--approver", "ada")
+    assert [entry.applied for entry in entries(workspace)] == [True] * 4
 
 
-def test_a_promotion_with_the_training_key_is_refused_before_it_writes(desk, own_project, wandb_env, training_key):
+def test_a_promotion_with_the_training_key_is_refused_before_it_writes(workspace, own_project, wandb_env, training_key):
     own_project()
-    evidence = desk.evidence(0)
-    flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", "eve", "--collection", desk.collection]
-    env = {**wandb_env, "WANDB_API_KEY": training_key, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": desk.collection}
+    evidence = workspace.evidence(0)
+    flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", "eve", "--collection", workspace.collection]
+    env = {**wandb_env, "WANDB_API_KEY": training_key, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": workspace.collection}
     done = subprocess.run(own.python("steps.promote", *flags), cwd=ROOT, env=env, capture_output=True, text=True)
     assert (done.returncode, json.loads(done.stdout)["error"]["name"]) == (2, "run_refused")
-    assert entries(desk) == []
+    assert entries(workspace) == []

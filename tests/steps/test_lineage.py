@@ -15,8 +15,8 @@ import wandb
 from modelgate.errors import StepError
 from modelgate.promotion import evaluation, ledger
 from steps import evaluate
-from tests.steps import desk as desks
 from tests.steps import rows as files
+from tests.steps import workspace as workspaces
 from tests.steps.policies import ROLLBACK
 
 
@@ -75,9 +75,9 @@ def test_the_evidence_says_what_the_model_was_trained_on(evaluated, dataset, row
 # --- what promote sees again -----------------------------------------------------------------------------------------
 
 
-def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(desk, monkeypatch):
+def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(workspace, monkeypatch):
     """The evidence says that no row was seen, and the rows say something else."""
-    saw = desks.file_of_rows
+    saw = workspaces.file_of_rows
 
     def with_eval_rows_among_them(labels=None):
         with np.load(io.BytesIO(saw(labels))) as stored:
@@ -87,74 +87,77 @@ def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(desk, monkeypatc
         np.savez(packed, **arrays)
         return packed.getvalue()
 
-    monkeypatch.setattr(desks, "file_of_rows", with_eval_rows_among_them)
-    evidence = desk.evidence(0)
+    monkeypatch.setattr(workspaces, "file_of_rows", with_eval_rows_among_them)
+    evidence = workspace.evidence(0)
     with pytest.raises(StepError, match="refuse its predictions: unseen_rows") as stopped:
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+        workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
-    assert desk.entries == []
+    assert workspace.entries == []
 
 
-def test_evidence_that_names_another_dataset_is_not_promoted(desk):
-    other = {"name": f"local/{desk.collection}/glyphs_dataset:v7", "digest": "0" * 32}
-    evidence = desk.evidence(0, trained_on={"dataset": other, "rows": 1, "near_duplicates": None})
-    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "lineage_changed"
-    assert desk.entries == []
+def test_evidence_that_names_another_dataset_is_not_promoted(workspace):
+    other = {"name": f"local/{workspace.collection}/glyphs_dataset:v7", "digest": "0" * 32}
+    evidence = workspace.evidence(0, trained_on={"dataset": other, "rows": 1, "near_duplicates": None})
+    assert refused(workspace.step, "promote", "--evidence", evidence, "--approver", "ada") == "lineage_changed"
+    assert workspace.entries == []
 
 
-def test_a_model_of_unknown_lineage_is_not_promoted(desk, monkeypatch):
+def test_a_model_of_unknown_lineage_is_not_promoted(workspace, monkeypatch):
     init = wandb.init
     monkeypatch.setattr(wandb, "init", lambda **names: init(**{**names, "job_type": "by_hand"}))
-    evidence = desk.evidence(0)
-    assert refused(desk.step, "promote", "--evidence", evidence, "--approver", "ada") == "lineage_unknown"
+    evidence = workspace.evidence(0)
+    assert refused(workspace.step, "promote", "--evidence", evidence, "--approver", "ada") == "lineage_unknown"
 
 
 # --- a dataset that was deleted --------------------------------------------------------------------------------------
 
 
-def delete_datasets(desk):
-    wandb.Api().artifact_collection("dataset", f"local/{desk.collection}/glyphs_dataset").delete()
+def delete_datasets(workspace):
+    wandb.Api().artifact_collection("dataset", f"local/{workspace.collection}/glyphs_dataset").delete()
 
 
-def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_was_trained_on(desk):
+def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_was_trained_on(workspace):
     """The same training makes the same version again, whose run has lost its input."""
-    desk.evidence(0)
-    delete_datasets(desk)
-    desk.dataset(labels=np.zeros(desks.ROWS, int))  # takes the name v0
-    desk.promoted(0)
-    assert "production" in desk.version(0).aliases
+    workspace.evidence(0)
+    delete_datasets(workspace)
+    workspace.dataset(labels=np.zeros(workspaces.ROWS, int))  # takes the name v0
+    workspace.promoted(0)
+    assert "production" in workspace.version(0).aliases
 
 
-def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(desk, monkeypatch):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    delete_datasets(desk)
-    made = desks.file_of_rows
+def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, monkeypatch):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    delete_datasets(workspace)
+    made = workspaces.file_of_rows
     with np.load(io.BytesIO(made())) as stored:
         others = {**stored, "x_train": stored["x_train"] + 1}
     packed = io.BytesIO()
     np.savez(packed, **others)
-    monkeypatch.setattr(desks, "file_of_rows", lambda *_: packed.getvalue())
-    assert refused(desk.step, "promote", "--evidence", desk.evidence(0, 1), "--approver", "ada") == "lineage_unknown"
-    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
-    assert "production" in desk.version(0).aliases
+    monkeypatch.setattr(workspaces, "file_of_rows", lambda *_: packed.getvalue())
+    assert (
+        refused(workspace.step, "promote", "--evidence", workspace.evidence(0, 1), "--approver", "ada")
+        == "lineage_unknown"
+    )
+    workspace.step("promote", "--evidence", workspace.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
+    assert "production" in workspace.version(0).aliases
 
 
-def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(desk):
+def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(workspace):
     """The default of --dataset, which a rollback takes, is what the ledger means and not what has its name."""
-    desk.promoted(0)
-    digest = desk.entries[0].content["dataset"]["digest"]
+    workspace.promoted(0)
+    digest = workspace.entries[0].content["dataset"]["digest"]
 
     def judges():
-        return evaluate.find_judged_dataset(wandb.Api(), ledger.list_promotions(desk.entries))
+        return evaluate.find_judged_dataset(wandb.Api(), ledger.list_promotions(workspace.entries))
 
-    delete_datasets(desk)
+    delete_datasets(workspace)
     for is_there in ("is gone", "is another one now"):
         with pytest.raises(StepError, match=is_there) as stopped:
             judges()
         assert stopped.value.name == "dataset_gone"
-        desk.dataset(labels=np.zeros(desks.ROWS, int))
-    assert desk.dataset().version == "v1"
+        workspace.dataset(labels=np.zeros(workspaces.ROWS, int))
+    assert workspace.dataset().version == "v1"
     assert (judges().version, judges().digest) == ("v1", digest)
 
 

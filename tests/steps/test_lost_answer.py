@@ -18,7 +18,7 @@ import pytest
 
 from modelgate.errors import StepError
 from tests.serving import Server
-from tests.steps.desk import Desk
+from tests.steps.workspace import Workspace
 
 
 class Proxy(ThreadingHTTPServer):
@@ -27,7 +27,7 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, server: Server) -> None:
-        super().__init__(("127.0.0.1", 0), _Between)
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
         self.behind = server.port
         self.spoil = ""
 
@@ -36,7 +36,7 @@ class Proxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Between(BaseHTTPRequestHandler):
+class _ProxyHandler(BaseHTTPRequestHandler):
     server: Proxy
     protocol_version = "HTTP/1.1"
 
@@ -87,22 +87,22 @@ def proxy(server: Server, wandb_env: dict[str, str], monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("how", ["cut", "html"])
 def test_what_may_have_moved_is_not_called_refused_and_the_same_command_completes_it(proxy, step, collection, how):
-    desk = Desk(step, collection)
-    evidence = desk.evidence(0)
+    workspace = Workspace(step, collection)
+    evidence = workspace.evidence(0)
     proxy.spoil = how
     with pytest.raises(StepError) as ended:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert proxy.spoil == ""
     assert (ended.value.name, ended.value.exit_code) == ("wandb_failed", 3)
-    assert "production" in desk.version(0).aliases  # W&B had done it
+    assert "production" in workspace.version(0).aliases  # W&B had done it
     assert step("promote", "--evidence", evidence, "--approver", "ada").exit == 0
     assert [entry["state"] for entry in step("audit")["entries"]] == ["applied"]
-    assert desk.findings() == set()
+    assert workspace.findings() == set()
 
 
 def test_a_refusal_that_has_no_status_of_its_own_is_one(proxy, step, collection):
-    desk = Desk(step, collection)
-    evidence = desk.evidence(0)
+    workspace = Workspace(step, collection)
+    evidence = workspace.evidence(0)
     proxy.spoil = "refused"
     with pytest.raises(StepError) as ended:
         step("promote", "--evidence", evidence, "--approver", "ada")

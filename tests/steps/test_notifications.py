@@ -43,12 +43,12 @@ def variables(receiver):
     return {f"PROMOTION_WEBHOOK_{name}": value for name, value in address.items()}
 
 
-def not_told(desk):
+def not_told(workspace):
     """What audit lists."""
-    return [(item["entry"], item["channel"]) for item in desk.step("audit")["not_told"]]
+    return [(item["entry"], item["channel"]) for item in workspace.step("audit")["not_told"]]
 
 
-def killed(desk, evidence, wandb_env, moment):
+def killed(workspace, evidence, wandb_env, moment):
     """promote as a process that is killed the moment it calls a function of `notifications`."""
     program = (
         "import os, signal, sys\n"
@@ -58,8 +58,8 @@ def killed(desk, evidence, wandb_env, moment):
         "from steps import promote\n"
         "promote.main(sys.argv[1:])\n"
     )
-    flags = ("--use-case", "glyphs", "--evidence", evidence, *ADA, "--collection", desk.collection)
-    env = {**os.environ, **wandb_env, "WANDB_PROJECT": desk.collection, "PYTHONPATH": str(ROOT)}
+    flags = ("--use-case", "glyphs", "--evidence", evidence, *ADA, "--collection", workspace.collection)
+    env = {**os.environ, **wandb_env, "WANDB_PROJECT": workspace.collection, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
@@ -67,13 +67,13 @@ def killed(desk, evidence, wandb_env, moment):
 # --- once per entry --------------------------------------------------------------------------------------------------
 
 
-def test_a_promotion_is_told_once_with_what_the_ledger_says(desk, receiver):
-    answer = desk.promoted(0)
+def test_a_promotion_is_told_once_with_what_the_ledger_says(workspace, receiver):
+    answer = workspace.promoted(0)
     assert answer["notifications"] == [{"entry": "v0", "channel": "webhook", "told": True}]
-    again = desk.step("promote", "--evidence", answer_evidence(desk), *ADA)
+    again = workspace.step("promote", "--evidence", answer_evidence(workspace), *ADA)
     assert "notifications" not in again.result
     (received,) = receiver.received
-    (entry,) = desk.entries
+    (entry,) = workspace.entries
     assert is_signed(received) and received.path == PATH
     assert received.json["type"] == "model.promoted"
     assert received.json["data"] == {
@@ -81,8 +81,8 @@ def test_a_promotion_is_told_once_with_what_the_ledger_says(desk, receiver):
         "use_case": "glyphs",
         "from": None,
         "to": {
-            "name": f"{desk.registry}:v0",
-            "digest": desk.version(0).digest,
+            "name": f"{workspace.registry}:v0",
+            "digest": workspace.version(0).digest,
             "sha256": entry.content["sha256"]["model"],
             "url": answer["url"],
         },
@@ -92,98 +92,98 @@ def test_a_promotion_is_told_once_with_what_the_ledger_says(desk, receiver):
         "reason": "",
         "time": entry.content["time"],
     }
-    assert not_told(desk) == []
+    assert not_told(workspace) == []
 
 
-def answer_evidence(desk):
-    return desk.entries[-1].content["evidence"]["name"]
+def answer_evidence(workspace):
+    return workspace.entries[-1].content["evidence"]["name"]
 
 
-def test_a_rollback_is_told_as_one(desk, receiver):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), *ADA, "--reason", "bad labels")
+def test_a_rollback_is_told_as_one(workspace, receiver):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.step("promote", "--evidence", workspace.evidence(0, 1, policy=ROLLBACK), *ADA, "--reason", "bad labels")
     told = [received.json["data"] for received in receiver.received]
     assert [(data["to"]["name"][-2:], data["rollback"]) for data in told] == [
         ("v0", False),
         ("v1", False),
         ("v0", True),
     ]
-    assert (told[2]["from"]["name"], told[2]["reason"]) == (f"{desk.registry}:v1", "bad labels")
+    assert (told[2]["from"]["name"], told[2]["reason"]) == (f"{workspace.registry}:v1", "bad labels")
     assert len(set(receiver.ids)) == 3
 
 
-def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(desk, receiver, monkeypatch):
+def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(workspace, receiver, monkeypatch):
     with monkeypatch.context() as without:
         without.delenv("PROMOTION_WEBHOOK_URL")
-        assert "notifications" not in desk.promoted(0).result
-    desk.promoted(1, 0)
+        assert "notifications" not in workspace.promoted(0).result
+    workspace.promoted(1, 0)
     assert [received.json["data"]["ledger"]["entry"] for received in receiver.received] == ["v1"]
 
 
 # --- a kill ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_between_ledger_and_call_the_next_run_tells_it_once(desk, receiver, wandb_env):
-    killed(desk, desk.evidence(0), wandb_env, "send_owed")
-    assert receiver.received == [] and "production" in desk.version(0).aliases
-    assert not_told(desk) == [("v0", "webhook")]
-    answer = desk.promoted(1, 0)
+def test_killed_between_ledger_and_call_the_next_run_tells_it_once(workspace, receiver, wandb_env):
+    killed(workspace, workspace.evidence(0), wandb_env, "send_owed")
+    assert receiver.received == [] and "production" in workspace.version(0).aliases
+    assert not_told(workspace) == [("v0", "webhook")]
+    answer = workspace.promoted(1, 0)
     assert [item["entry"] for item in answer["notifications"]] == ["v0", "v1"]
     assert [received.json["data"]["ledger"]["entry"] for received in receiver.received] == ["v0", "v1"]
-    desk.step("promote", "--evidence", answer_evidence(desk), *ADA)
-    assert len(receiver.received) == 2 and not_told(desk) == []
+    workspace.step("promote", "--evidence", answer_evidence(workspace), *ADA)
+    assert len(receiver.received) == 2 and not_told(workspace) == []
 
 
-def test_killed_after_the_call_it_is_told_again_with_the_same_id(desk, receiver, wandb_env):
-    name = desk.evidence(0)
-    killed(desk, name, wandb_env, "_write_receipt")
+def test_killed_after_the_call_it_is_told_again_with_the_same_id(workspace, receiver, wandb_env):
+    name = workspace.evidence(0)
+    killed(workspace, name, wandb_env, "_write_receipt")
     assert len(receiver.received) == 1
-    desk.step("promote", "--evidence", name, *ADA)
+    workspace.step("promote", "--evidence", name, *ADA)
     assert len(receiver.received) == 2 and len(set(receiver.ids)) == 1
-    desk.step("promote", "--evidence", name, *ADA)
+    workspace.step("promote", "--evidence", name, *ADA)
     assert len(receiver.received) == 2
 
 
 # --- what fails ------------------------------------------------------------------------------------------------------
 
 
-def test_a_receiver_that_fails_is_asked_again_and_fails_no_promotion(desk, receiver, capfd):
+def test_a_receiver_that_fails_is_asked_again_and_fails_no_promotion(workspace, receiver, capfd):
     receiver.answers = [500]
-    answer = desk.promoted(0)
-    assert answer.exit == 0 and "production" in desk.version(0).aliases
+    answer = workspace.promoted(0)
+    assert answer.exit == 0 and "production" in workspace.version(0).aliases
     problem = {"entry": "v0", "channel": "webhook", "told": False, "problem": "it answered 500"}
     assert answer["notifications"] == [problem]
     assert "message not sent: entry v0 by webhook: it answered 500" in capfd.readouterr().err
     assert len(receiver.ids) == 3 and len(set(receiver.ids)) == 1  # three tries of one message
-    assert not_told(desk) == [("v0", "webhook")]
+    assert not_told(workspace) == [("v0", "webhook")]
     receiver.answers = [200]
-    desk.promoted(1, 0)
+    workspace.promoted(1, 0)
     assert [received.json["data"]["ledger"]["entry"] for received in receiver.received[3:]] == ["v0", "v1"]
 
 
-def test_what_one_of_two_entries_still_owes_survives_the_receipt_of_the_other(desk, receiver):
+def test_what_one_of_two_entries_still_owes_survives_the_receipt_of_the_other(workspace, receiver):
     receiver.answers = [404, 200]
-    desk.promoted(0)
+    workspace.promoted(0)
     receiver.answers = [404, 200]
-    answer = desk.promoted(1, 0)
+    answer = workspace.promoted(1, 0)
     assert [item["told"] for item in answer["notifications"]] == [False, True]
-    assert not_told(desk) == [("v0", "webhook")]
-    assert [item["entry"] for item in desk.promoted(2, 1)["notifications"]] == ["v0", "v2"]
-    assert not_told(desk) == []
+    assert not_told(workspace) == [("v0", "webhook")]
+    assert [item["entry"] for item in workspace.promoted(2, 1)["notifications"]] == ["v0", "v2"]
+    assert not_told(workspace) == []
 
 
-def test_no_secret_is_in_any_output_or_file(desk, receiver, server, capfd, tmp_path):
+def test_no_secret_is_in_any_output_or_file(workspace, receiver, server, capfd, tmp_path):
     receiver.answers = [500]
-    answer = desk.promoted(0)
+    answer = workspace.promoted(0)
     receiver.answers = [302]
-    answer_2 = desk.promoted(1, 0)
+    answer_2 = workspace.promoted(1, 0)
     receiver.answers = [200]
-    answer_3 = desk.promoted(2, 1)
-    audited = desk.step("audit", "--verify", "--html", tmp_path / "page.html")
+    answer_3 = workspace.promoted(2, 1)
+    audited = workspace.step("audit", "--verify", "--html", tmp_path / "page.html")
     said = capfd.readouterr()
     results = json.dumps([answer.result, answer_2.result, answer_3.result, audited.result])
-    entries = json.dumps([entry.content for entry in desk.entries])
+    entries = json.dumps([entry.content for entry in workspace.entries])
     folders = (tmp_path, server.data)
     written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert len(written) > 10
@@ -206,63 +206,63 @@ def written_by(monkeypatch):
     return say
 
 
-def receipt(desk, run_id=None, **changes):
+def receipt(workspace, run_id=None, **changes):
     """Log one that says that all was told, in the run that is made for it if no other is given."""
-    content = {"through": 0, "sha256": desk.entries[0].sha256, "owed": {}, "told": []} | changes
-    with wandb.init(project=desk.collection, id=run_id or ledger.compute_run_id(content, "notification")) as run:
+    content = {"through": 0, "sha256": workspace.entries[0].sha256, "owed": {}, "told": []} | changes
+    with wandb.init(project=workspace.collection, id=run_id or ledger.compute_run_id(content, "notification")) as run:
         artifact = wandb.Artifact("glyphs_notifications", type="notification")
         with artifact.new_file("receipt.json", mode="w") as file:
             json.dump(content, file)
         run.log_artifact(artifact).wait()
 
 
-def test_a_receipt_of_another_account_silences_nothing(desk, receiver, written_by):
+def test_a_receipt_of_another_account_silences_nothing(workspace, receiver, written_by):
     """Anyone who can write to the project can write a receipt."""
     receiver.answers = [500]
-    desk.promoted(0)
+    workspace.promoted(0)
     written_by(receipts="eve")
-    receipt(desk)
-    assert not_told(desk) == [("v0", "webhook")]
+    receipt(workspace)
+    assert not_told(workspace) == [("v0", "webhook")]
     written_by()
-    assert not_told(desk) == []  # it was the account alone
+    assert not_told(workspace) == []  # it was the account alone
 
 
-def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(desk, receiver):
+def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(workspace, receiver):
     """Anyone who can write to the project can continue a run of someone else."""
     receiver.answers = [500]
-    desk.promoted(0)
-    receipt(desk, run_id="another-run")
-    assert not_told(desk) == [("v0", "webhook")]
+    workspace.promoted(0)
+    receipt(workspace, run_id="another-run")
+    assert not_told(workspace) == [("v0", "webhook")]
 
 
-def test_what_is_no_receipt_of_this_ledger_silences_nothing(desk, receiver):
+def test_what_is_no_receipt_of_this_ledger_silences_nothing(workspace, receiver):
     receiver.answers = [500]
-    desk.promoted(0)
+    workspace.promoted(0)
     for changes in ({"sha256": "0" * 64}, {"through": 7}, {"through": "0"}, {"owed": []}, {"owed": {"0": 5}}):
-        receipt(desk, **changes)
-    assert not_told(desk) == [("v0", "webhook")]
-    receipt(desk)
-    assert not_told(desk) == []
+        receipt(workspace, **changes)
+    assert not_told(workspace) == [("v0", "webhook")]
+    receipt(workspace)
+    assert not_told(workspace) == []
 
 
-def test_a_planted_entry_tells_no_one(desk, receiver, written_by):
+def test_a_planted_entry_tells_no_one(workspace, receiver, written_by):
     receiver.answers = [500]
-    desk.promoted(0)
+    workspace.promoted(0)
     written_by(entries="eve")
-    assert not_told(desk) == []
+    assert not_told(workspace) == []
 
 
-def test_without_receipts_everything_is_told_again_with_the_same_ids(desk, receiver):
-    desk.promoted(0)
-    wandb.Api().artifact(f"local/{desk.collection}/glyphs_notifications:v0").delete(delete_aliases=True)
-    desk.promoted(1, 0)
+def test_without_receipts_everything_is_told_again_with_the_same_ids(workspace, receiver):
+    workspace.promoted(0)
+    wandb.Api().artifact(f"local/{workspace.collection}/glyphs_notifications:v0").delete(delete_aliases=True)
+    workspace.promoted(1, 0)
     first, again, second = receiver.ids
     assert first == again != second
 
 
-def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothing(desk, receiver, monkeypatch):
+def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothing(workspace, receiver, monkeypatch):
     receiver.answers = [500]
-    desk.promoted(0)
+    workspace.promoted(0)
     receiver.answers = [200]
     receiver.received.clear()
 
@@ -273,18 +273,18 @@ def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothin
 
     with monkeypatch.context() as failing:
         failing.setattr(ledger, "find_writer", writer)
-        answer = desk.promoted(1, 0)
+        answer = workspace.promoted(1, 0)
     assert answer.exit == 0 and "could not be looked up in W&B" in answer["not_told"]
     assert receiver.received == []
-    assert [item["entry"] for item in desk.promoted(2, 1)["notifications"]] == ["v0", "v1", "v2"]
+    assert [item["entry"] for item in workspace.promoted(2, 1)["notifications"]] == ["v0", "v1", "v2"]
 
 
-def test_a_promotion_that_notes_late_what_it_told_has_nothing_told_again(desk, receiver):
+def test_a_promotion_that_notes_late_what_it_told_has_nothing_told_again(workspace, receiver):
     """Two tell at the same time, and the earlier entry's receipt is written last."""
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    receipt(desk)
-    assert not_told(desk) == []
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    receipt(workspace)
+    assert not_told(workspace) == []
 
 
 # --- GitHub ----------------------------------------------------------------------------------------------------------
@@ -298,59 +298,59 @@ def on_github(github, monkeypatch):
     return github
 
 
-def promoted_on_github(desk):
-    name = desk.evidence(0, github=evidence()["github"])
-    return name, desk.step("promote", "--evidence", name, "--approval", "github")
+def promoted_on_github(workspace):
+    name = workspace.evidence(0, github=evidence()["github"])
+    return name, workspace.step("promote", "--evidence", name, "--approval", "github")
 
 
-def test_the_deployment_gets_page_digest_and_entry_and_no_second_status(desk, on_github, monkeypatch):
+def test_the_deployment_gets_page_digest_and_entry_and_no_second_status(workspace, on_github, monkeypatch):
     monkeypatch.setattr(notifications, "_write_receipt", lambda *_: None)  # as if killed before the receipt
-    name, answer = promoted_on_github(desk)
-    (entry,) = desk.entries
+    name, answer = promoted_on_github(workspace)
+    (entry,) = workspace.entries
     ((path, body, token),) = on_github.posted
     assert (path, token) == (f"{DEPLOYMENTS}/8/statuses", f"Bearer {TOKEN}")
-    digest = desk.version(0).digest
+    digest = workspace.version(0).digest
     assert body["description"].startswith(f"digest {digest}, ledger entry v0 ({entry.sha256[:12]}), ")
     assert len(body["description"]) <= 140
     assert (body["state"], body["environment_url"]) == ("success", answer["url"])
     assert body["log_url"] == entry.content["workflow_run"]
     assert answer["notifications"] == [{"entry": "v0", "channel": "deployment", "told": True}]
     on_github.answers[f"{DEPLOYMENTS}/8/statuses"].append(body)
-    assert desk.step("promote", "--evidence", name, "--approval", "github")["notifications"][0]["told"]
+    assert workspace.step("promote", "--evidence", name, "--approval", "github")["notifications"][0]["told"]
     assert len(on_github.posted) == 1
 
 
-def test_what_github_refuses_fails_no_promotion_and_shows_no_token(desk, on_github, monkeypatch, capfd):
+def test_what_github_refuses_fails_no_promotion_and_shows_no_token(workspace, on_github, monkeypatch, capfd):
     monkeypatch.setenv("PROMOTION_DISPATCH_REPOSITORY", "team/consumer")
     monkeypatch.setenv("PROMOTION_DISPATCH_TOKEN", DISPATCH_TOKEN)
     on_github.refuses_posts = 403
-    _, answer = promoted_on_github(desk)
-    assert answer.exit == 0 and "production" in desk.version(0).aliases
+    _, answer = promoted_on_github(workspace)
+    assert answer.exit == 0 and "production" in workspace.version(0).aliases
     problems = [item["problem"] for item in answer["notifications"]]
     assert "answered 403 to POST /repos/team/models/deployments/8/statuses" in problems[0]
     assert "answered 403 to POST /repos/team/consumer/dispatches" in problems[1]
-    assert not_told(desk) == [("v0", "deployment"), ("v0", "dispatch")]
+    assert not_told(workspace) == [("v0", "deployment"), ("v0", "dispatch")]
     said = capfd.readouterr()
-    texts = (said.out, said.err, json.dumps([answer.result, desk.entries[0].content]))
+    texts = (said.out, said.err, json.dumps([answer.result, workspace.entries[0].content]))
     assert not [text for text in texts if DISPATCH_TOKEN in text or TOKEN in text]
 
 
 # --- two models ------------------------------------------------------------------------------------------------------
 
 
-def test_two_use_cases_in_one_project_do_not_silence_each_other(desk, receiver, collection):
+def test_two_use_cases_in_one_project_do_not_silence_each_other(workspace, receiver, collection):
     """Their ledgers and receipts are apart, although the project is one."""
     receiver.answers = [500]
-    desk.promoted(0)
-    other = {**desk.entries[0].content, "reason": "of another use case"}
+    workspace.promoted(0)
+    other = {**workspace.entries[0].content, "reason": "of another use case"}
     with wandb.init(project=collection, id=ledger.compute_run_id(other)) as run:
         ledger.append(run, "cells", other)
     place = f"local/{collection}/cells_promotions"
     entries = ledger.read(wandb.Api(), place)
     receiver.answers = [200]
-    told = notifications.send_owed(wandb.Api(), [place], entries, desk.registry, "cells", "production")
+    told = notifications.send_owed(wandb.Api(), [place], entries, workspace.registry, "cells", "production")
     assert [outcome.problem for outcome in told] == [None]
     assert receiver.received[-1].json["data"]["use_case"] == "cells"
-    assert notifications.list_owed(wandb.Api(), [place], entries, desk.registry) == []
-    assert not_told(desk) == [("v0", "webhook")]
+    assert notifications.list_owed(wandb.Api(), [place], entries, workspace.registry) == []
+    assert not_told(workspace) == [("v0", "webhook")]
     assert receiver.ids[0] != receiver.ids[-1]

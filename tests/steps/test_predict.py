@@ -78,56 +78,56 @@ def test_nothing_answers_before_the_first_promotion(refusal):
     assert refusal() == "nothing_in_production"
 
 
-def test_an_alias_that_was_moved_outside_the_gate_is_refused(desk, refusal):
-    desk.promoted(0)
-    desk.evidence(1, 0)
-    desk.move_by_hand(1)
+def test_an_alias_that_was_moved_outside_the_gate_is_refused(workspace, refusal):
+    workspace.promoted(0)
+    workspace.evidence(1, 0)
+    workspace.move_by_hand(1)
     assert refusal() == "moved_outside"
 
 
-def test_an_alias_that_was_removed_is_refused(desk, refusal):
-    desk.promoted(0)
-    version = desk.version(0)
+def test_an_alias_that_was_removed_is_refused(workspace, refusal):
+    workspace.promoted(0)
+    version = workspace.version(0)
     version.aliases.remove("production")
     version.save()
     assert refusal() == "production_gone"
 
 
-def test_a_version_without_the_seal_of_its_entry_is_refused(desk, refusal):
-    desk.promoted(0)
-    version = desk.version(0)
-    version.aliases.remove(ledger.get_seal(desk.entries[0]))
+def test_a_version_without_the_seal_of_its_entry_is_refused(workspace, refusal):
+    workspace.promoted(0)
+    version = workspace.version(0)
+    version.aliases.remove(ledger.get_seal(workspace.entries[0]))
     version.save()
     assert refusal() == "entry_not_sealed"
 
 
-def test_an_entry_whose_metadata_was_changed_is_refused(desk, refusal):
-    desk.promoted(0)
-    entry = desk.entry(0)
+def test_an_entry_whose_metadata_was_changed_is_refused(workspace, refusal):
+    workspace.promoted(0)
+    entry = workspace.entry(0)
     entry.metadata["entry"] = {**entry.metadata["entry"], "approver": "mallory"}
     entry.save()
     assert refusal() == "entry_changed"
 
 
-def test_a_ledger_whose_last_entry_was_deleted_is_refused(desk, refusal):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.entry(1).delete(delete_aliases=True)
+def test_a_ledger_whose_last_entry_was_deleted_is_refused(workspace, refusal):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.entry(1).delete(delete_aliases=True)
     assert refusal() == "moved_outside"
 
 
-def test_a_changed_file_is_refused(desk, refusal, server, monkeypatch):
-    monkeypatch.setattr(desk, "model_bytes", lambda number: b"model 9")  # other tests have the same file otherwise
-    desk.promoted(0)
-    stored(server, desk.version(0), "model.keras").write_bytes(b"model X")
+def test_a_changed_file_is_refused(workspace, refusal, server, monkeypatch):
+    monkeypatch.setattr(workspace, "model_bytes", lambda number: b"model 9")  # other tests have the same file otherwise
+    workspace.promoted(0)
+    stored(server, workspace.version(0), "model.keras").write_bytes(b"model X")
     assert refusal() == "file_changed"
 
 
-def test_a_file_of_the_same_md5_is_refused(desk, refusal, server, monkeypatch):
+def test_a_file_of_the_same_md5_is_refused(workspace, refusal, server, monkeypatch):
     """As the manifest names it, the file is the same; the ledger has its SHA-256."""
-    monkeypatch.setattr(desk, "model_bytes", lambda number: ONE)
-    desk.promoted(0)
-    stored(server, desk.version(0), "model.keras").write_bytes(OTHER)
+    monkeypatch.setattr(workspace, "model_bytes", lambda number: ONE)
+    workspace.promoted(0)
+    stored(server, workspace.version(0), "model.keras").write_bytes(OTHER)
     assert refusal() == "model_bytes_changed"
 
 
@@ -135,17 +135,17 @@ def test_another_use_case_s_version_is_refused(refusal):
     assert refusal("--version", "local-org/wandb-registry-model/other:v0", "--unapproved") == "other_collection"
 
 
-def test_another_version_answers_if_it_was_in_production_or_as_a_trial(desk, refusal, monkeypatch):
+def test_another_version_answers_if_it_was_in_production_or_as_a_trial(workspace, refusal, monkeypatch):
     loaded = "model_file_refused"  # it was verified, and then loaded: these bytes are not a model
-    desk.promoted(0)
-    desk.promoted(1, 0)
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("steps.promote.move_alias", killed)
-        desk.promoted(2, 1)
+        workspace.promoted(2, 1)
     assert refusal() == loaded
-    assert refusal("--version", f"{desk.registry}:v0") == loaded
-    assert refusal("--version", f"{desk.registry}:v2") == "version_not_promoted"
-    assert refusal("--version", f"{desk.registry}:v2", "--unapproved") == loaded
+    assert refusal("--version", f"{workspace.registry}:v0") == loaded
+    assert refusal("--version", f"{workspace.registry}:v2") == "version_not_promoted"
+    assert refusal("--version", f"{workspace.registry}:v2", "--unapproved") == loaded
 
 
 # --- rows and answers ------------------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ def test_an_approved_version_becomes_production(evaluated, step, registry):
     assert (entry.content["approver"], entry.content["reason"], entry.content["previous"]) == ("ada", "first", None)
 
 
-def test_promoting_twice_changes_nothing(desk, step, registry, collection):
-    flags = ("--evidence", desk.evidence(0), "--approver", "ada")
+def test_promoting_twice_changes_nothing(workspace, step, registry, collection):
+    flags = ("--evidence", workspace.evidence(0), "--approver", "ada")
     first = step("promote", *flags)
     runs = len(wandb.Api().runs(f"local/{collection}"))
     assert step("promote", *flags).result == first.result
@@ -73,9 +73,9 @@ def test_promoting_twice_changes_nothing(desk, step, registry, collection):
     assert len(wandb.Api().runs(f"local/{collection}")) == runs
 
 
-def test_the_next_promotion_follows_the_first_in_the_ledger(desk, step, registry):
+def test_the_next_promotion_follows_the_first_in_the_ledger(workspace, step, registry):
     for seed in (0, 1):
-        evidence = desk.evidence(seed, seed - 1 if seed else None)
+        evidence = workspace.evidence(seed, seed - 1 if seed else None)
         answer = step("promote", "--evidence", evidence, "--approver", "ada")
     assert answer["previous"].endswith(":v0")
     first, second = registry.entries
@@ -84,8 +84,8 @@ def test_the_next_promotion_follows_the_first_in_the_ledger(desk, step, registry
     assert registry.production == "v1"
 
 
-def test_dry_run_checks_everything_and_moves_nothing(desk, step, registry):
-    step("promote", "--evidence", desk.evidence(0), "--approver", "ada", "--dry-run")
+def test_dry_run_checks_everything_and_moves_nothing(workspace, step, registry):
+    step("promote", "--evidence", workspace.evidence(0), "--approver", "ada", "--dry-run")
     assert (registry.production, registry.entries) == (None, [])
 
 
@@ -97,26 +97,26 @@ def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collectio
 
 
 # --- evidence of schema 1 --------------------------------------------------------------------------------------------
-def evidence_of_schema_1(desk, change=lambda content: None):
-    """Real evidence from before schema 2, for a version 1 of this desk with the same eval labels. Returns its name."""
+def evidence_of_schema_1(workspace, change=lambda content: None):
+    """Real evidence of schema 1 for version 1 of this workspace, with the same eval labels. Returns its name."""
     stored = fingerprint.ROOT / "tests/modelgate/evidence_schema_1"
     with np.load(stored / "predictions.npz") as arrays:
         labels = arrays["labels"]
-    dataset = desk.dataset(labels)
-    with wandb.init(project=desk.collection, job_type="train_model") as run:
-        run.use_artifact(f"local/{desk.collection}/{dataset.name}")
+    dataset = workspace.dataset(labels)
+    with wandb.init(project=workspace.collection, job_type="train_model") as run:
+        run.use_artifact(f"local/{workspace.collection}/{dataset.name}")
         model = wandb.Artifact("glyphs_model", type="model")
         with model.new_file("model.keras", mode="w") as file:
             file.write("an old model")
         model = run.log_artifact(model).wait()
-        linked = run.link_artifact(model, f"wandb-registry-model/{desk.collection}")
+        linked = run.link_artifact(model, f"wandb-registry-model/{workspace.collection}")
         content = json.loads((stored / "evidence.json").read_text())
         assert content["schema"] == 1
         content["use_case"] = "glyphs"  # as the use case that it was made with is called now
-        content["version"] = {"name": f"{desk.registry}:{linked.version}", "digest": linked.digest}
-        content["model"] = {"name": f"local/{desk.collection}/{model.name}", "digest": model.digest}
-        content["dataset"] |= {"name": f"local/{desk.collection}/{dataset.name}", "digest": dataset.digest}
-        content["production"] = {"name": f"{desk.registry}:v0", "digest": desk.version(0).digest}
+        content["version"] = {"name": f"{workspace.registry}:{linked.version}", "digest": linked.digest}
+        content["model"] = {"name": f"local/{workspace.collection}/{model.name}", "digest": model.digest}
+        content["dataset"] |= {"name": f"local/{workspace.collection}/{dataset.name}", "digest": dataset.digest}
+        content["production"] = {"name": f"{workspace.registry}:v0", "digest": workspace.version(0).digest}
         content["evaluated_at"] = ledger.format_now()
         change(content)
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
@@ -124,16 +124,16 @@ def evidence_of_schema_1(desk, change=lambda content: None):
             json.dump(content, file)
         for name in ("report.md", "predictions.npz"):
             artifact.add_file(str(stored / name), name=name)
-        return f"local/{desk.collection}/{run.log_artifact(artifact).wait().name}"
+        return f"local/{workspace.collection}/{run.log_artifact(artifact).wait().name}"
 
 
-def test_evidence_of_schema_1_is_promoted(desk):
-    desk.promoted(0)
-    desk.step("promote", "--evidence", evidence_of_schema_1(desk), "--approver", "ada")
-    assert "production" in desk.version(1).aliases
-    entry = desk.entries[1].content
+def test_evidence_of_schema_1_is_promoted(workspace):
+    workspace.promoted(0)
+    workspace.step("promote", "--evidence", evidence_of_schema_1(workspace), "--approver", "ada")
+    assert "production" in workspace.version(1).aliases
+    entry = workspace.entries[1].content
     assert (entry["commit"], entry["drop"]) == ("c0ffee" * 6 + "beef", pytest.approx(5 / 497))
-    assert desk.findings() == set()
+    assert workspace.findings() == set()
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_evidence_of_schema_1_is_promoted(desk):
         (lambda content: content.pop("production"), "evidence_unreadable"),
     ],
 )
-def test_evidence_of_schema_1_is_refused_as_before(desk, change, name):
-    desk.promoted(0)
-    assert refused(desk.step, evidence_of_schema_1(desk, change)) == name
-    assert len(desk.entries) == 1
+def test_evidence_of_schema_1_is_refused_as_before(workspace, change, name):
+    workspace.promoted(0)
+    assert refused(workspace.step, evidence_of_schema_1(workspace, change)) == name
+    assert len(workspace.entries) == 1
 
 
 # --- going back ------------------------------------------------------------------------------------------------------
@@ -199,32 +199,32 @@ def test_a_rollback_works_when_the_bad_version_was_deleted(evaluated, step, regi
 
 # --- what is refused, by name ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("approver", [None, "", " "])
-def test_nobody_approved(desk, step, registry, approver):
-    evidence = desk.evidence(0)
+def test_nobody_approved(workspace, step, registry, approver):
+    evidence = workspace.evidence(0)
     with pytest.raises(StepError) as stopped:
         step("promote", "--evidence", evidence, *(() if approver is None else ("--approver", approver)))
     assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
     assert (registry.production, registry.entries) == (None, [])
 
 
-def test_a_name_is_no_approval_on_github(desk, step, registry, monkeypatch):
-    evidence = desk.evidence(0)
+def test_a_name_is_no_approval_on_github(workspace, step, registry, monkeypatch):
+    evidence = workspace.evidence(0)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert refused(step, evidence) == "name_is_no_approval"
     assert registry.production is None
 
 
-def test_a_verdict_of_fail(desk, step, registry, collection):
-    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence.update(verdict="fail"))
+def test_a_verdict_of_fail(workspace, step, registry, collection):
+    evidence = forged(workspace.evidence(0), collection, lambda evidence: evidence.update(verdict="fail"))
     assert refused(step, evidence) == "verdict_not_pass"
     assert registry.production is None
 
 
-def test_a_verdict_that_the_predictions_do_not_bear_out(desk, step, registry, collection):
+def test_a_verdict_that_the_predictions_do_not_bear_out(workspace, step, registry, collection):
     def shifted(scores):
         return replace(scores, candidate=np.roll(scores.candidate, 1, axis=1))
 
-    evidence = forged(desk.evidence(0), collection, change_scores=shifted)
+    evidence = forged(workspace.evidence(0), collection, change_scores=shifted)
     with pytest.raises(StepError, match=r"refuse its predictions: labels_plausible, floor$") as stopped:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "verdict_not_reproduced"
@@ -232,20 +232,20 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(desk, step, registry, co
 
 
 @pytest.mark.parametrize("what", ["version", "model", "dataset"])
-def test_a_digest_that_is_not_what_was_evaluated(desk, step, registry, collection, what):
-    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence[what].update(digest="0" * 32))
+def test_a_digest_that_is_not_what_was_evaluated(workspace, step, registry, collection, what):
+    evidence = forged(workspace.evidence(0), collection, lambda evidence: evidence[what].update(digest="0" * 32))
     assert refused(step, evidence) == f"{what}_changed"
     assert (registry.production, registry.entries) == (None, [])
 
 
 @pytest.mark.parametrize(("key", "value"), [("at_least", 0.5), ("at_least", None), ("margin", 0.5)])
-def test_a_policy_that_is_not_the_use_cases(desk, step, registry, collection, key, value):
-    evidence = forged(desk.evidence(0), collection, lambda evidence: evidence["policy"].update({key: value}))
+def test_a_policy_that_is_not_the_use_cases(workspace, step, registry, collection, key, value):
+    evidence = forged(workspace.evidence(0), collection, lambda evidence: evidence["policy"].update({key: value}))
     assert refused(step, evidence) == "policy_changed"
     assert registry.production is None
 
 
-def test_answers_to_an_eval_set_that_was_swapped(desk, step, registry, collection):
+def test_answers_to_an_eval_set_that_was_swapped(workspace, step, registry, collection):
     """The same answers and the same labels, in another order: still a fine accuracy, and not this dataset's rows."""
 
     def reordered(scores):
@@ -253,7 +253,7 @@ def test_answers_to_an_eval_set_that_was_swapped(desk, step, registry, collectio
         varied = {name: replace(both, candidate=both.candidate[turn]) for name, both in scores.varied.items()}
         return replace(scores, targets=scores.targets[turn], candidate=scores.candidate[turn], varied=varied)
 
-    evidence = forged(desk.evidence(0), collection, change_scores=reordered)
+    evidence = forged(workspace.evidence(0), collection, change_scores=reordered)
     assert refused(step, evidence) == "other_eval_rows"
     assert registry.production is None
 
@@ -277,31 +277,31 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
 
 
 @pytest.mark.parametrize("missing", ["accuracy", "loss"])
-def test_evidence_without_a_metric(desk, step, registry, collection, missing):
-    reference = desk.evidence(0)
+def test_evidence_without_a_metric(workspace, step, registry, collection, missing):
+    reference = workspace.evidence(0)
     evidence = forged(reference, collection, lambda evidence: evidence["metrics"]["candidate"].pop(missing))
     assert refused(step, evidence) == "evidence_unreadable"
     assert registry.production is None
 
 
-def test_a_version_that_is_gone(desk, step, registry, collection):
-    evidence = desk.evidence(0)
-    desk.version(0).unlink()
+def test_a_version_that_is_gone(workspace, step, registry, collection):
+    evidence = workspace.evidence(0)
+    workspace.version(0).unlink()
     assert refused(step, evidence) == "version_changed"
     assert registry.entries == []
 
 
-def test_production_that_moved_since_the_evaluation(desk, step, registry):
-    first, second = desk.evidence(0), desk.evidence(1)
+def test_production_that_moved_since_the_evaluation(workspace, step, registry):
+    first, second = workspace.evidence(0), workspace.evidence(1)
     step("promote", "--evidence", first, "--approver", "ada")
     assert refused(step, second) == "production_moved"
     assert registry.production == "v0"
     assert len(registry.entries) == 1
 
 
-def test_a_promotion_that_lost_the_race(desk, step, registry, monkeypatch, wandb_env, collection):
+def test_a_promotion_that_lost_the_race(workspace, step, registry, monkeypatch, wandb_env, collection):
     """Another process writes its entry between our look at the ledger and our own entry."""
-    first, second = desk.evidence(0), desk.evidence(1)
+    first, second = workspace.evidence(0), workspace.evidence(1)
     append = ledger.append
     flags = ("--evidence", second, "--collection", collection)
     command = own.python("steps.promote", "--use-case", "glyphs", *flags)
@@ -317,24 +317,24 @@ def test_a_promotion_that_lost_the_race(desk, step, registry, monkeypatch, wandb
     assert [entry.void for entry in registry.entries] == [False, True]
 
 
-def test_an_alias_that_somebody_takes_back_at_once(desk, monkeypatch):
+def test_an_alias_that_somebody_takes_back_at_once(workspace, monkeypatch):
     """The seal shows that the alias was moved; the command says that it is gone, and moves it when it runs again."""
-    desk.promoted(0)
-    evidence = desk.evidence(1, 0)
+    workspace.promoted(0)
+    evidence = workspace.evidence(1, 0)
     add_aliases = client.add_aliases
 
     def taken_back(*arguments):
         add_aliases(*arguments)
-        desk.move_by_hand(0)
+        workspace.move_by_hand(0)
 
     with monkeypatch.context() as patch:
         patch.setattr(client, "add_aliases", taken_back)
-        assert refused(desk.step, evidence) == "alias_not_moved"
-    assert [entry.applied for entry in desk.entries] == [True, True]
-    assert "production" not in desk.version(1).aliases
-    desk.step("promote", "--evidence", evidence, "--approver", "ada")
-    assert "production" in desk.version(1).aliases
-    assert [entry.applied for entry in desk.entries] == [True, True]
+        assert refused(workspace.step, evidence) == "alias_not_moved"
+    assert [entry.applied for entry in workspace.entries] == [True, True]
+    assert "production" not in workspace.version(1).aliases
+    workspace.step("promote", "--evidence", evidence, "--approver", "ada")
+    assert "production" in workspace.version(1).aliases
+    assert [entry.applied for entry in workspace.entries] == [True, True]
 
 
 def test_evidence_that_is_none(step, model, registry):
@@ -343,39 +343,39 @@ def test_evidence_that_is_none(step, model, registry):
     assert stopped.value.name == "evidence_unreadable"
 
 
-def test_evidence_that_is_too_old(desk):
-    old = desk.evidence(0, evaluated_at="2026-10-01T10:00:00Z")
+def test_evidence_that_is_too_old(workspace):
+    old = workspace.evidence(0, evaluated_at="2026-10-01T10:00:00Z")
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", old, "--approver", "ada")
+        workspace.step("promote", "--evidence", old, "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("evidence_too_old", 1)
-    assert desk.entries == []
+    assert workspace.entries == []
 
 
-def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(desk, monkeypatch):
-    evidence = desk.evidence(0, evaluated_at="2999-01-01T00:00:00Z")
+def test_evidence_that_says_it_is_young_is_as_old_as_wandb_says(workspace, monkeypatch):
+    evidence = workspace.evidence(0, evaluated_at="2999-01-01T00:00:00Z")
     monkeypatch.setattr(ledger, "format_now", lambda: "2998-01-01T00:00:00Z")
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+        workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     assert stopped.value.name == "evidence_too_old"
 
 
 @pytest.mark.parametrize("time", [None, "2026-13-01T10:00:00Z"], ids=["none", "no time"])
-def test_evidence_without_a_time(desk, time):
+def test_evidence_without_a_time(workspace, time):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, evaluated_at=time), "--approver", "ada")
+        workspace.step("promote", "--evidence", workspace.evidence(0, evaluated_at=time), "--approver", "ada")
     assert stopped.value.name == "evidence_unreadable"
 
 
-def test_evidence_of_another_use_case_is_not_promoted(desk):
+def test_evidence_of_another_use_case_is_not_promoted(workspace):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, use_case="remote"), "--approver", "ada")
+        workspace.step("promote", "--evidence", workspace.evidence(0, use_case="remote"), "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("other_use_case", 1)
-    assert desk.entries == []
+    assert workspace.entries == []
 
 
 # --- audit -----------------------------------------------------------------------------------------------------------
-def test_audit_prints_the_ledger(desk, step, capsys):
-    evidence, version = desk.evidence(0), f"{desk.registry}:v0"
+def test_audit_prints_the_ledger(workspace, step, capsys):
+    evidence, version = workspace.evidence(0), f"{workspace.registry}:v0"
     step("promote", "--evidence", evidence, "--approver", "ada", "--reason", "first")
     (entry,) = step("audit")["entries"]
     assert (entry["approver"], entry["state"], entry["to"]["name"]) == ("ada", "applied", version)
@@ -388,8 +388,8 @@ def test_audit_of_an_empty_ledger_says_so(step, capsys):
     assert "nothing was promoted yet" in capsys.readouterr().err
 
 
-def test_the_answer_on_standard_output_is_one_json_object(desk, step, capsys):
-    evidence = desk.evidence(0)
+def test_the_answer_on_standard_output_is_one_json_object(workspace, step, capsys):
+    evidence = workspace.evidence(0)
     capsys.readouterr()
     step("promote", "--evidence", evidence, "--approver", "ada")
     assert json.loads(capsys.readouterr().out)["approver"] == "ada"

@@ -19,11 +19,13 @@ from modelgate.promotion import evidence as form
 from tests.steps.github import REPOSITORY, REVIEWS, RUN, TOKEN, approved, evidence, review
 
 
-def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp_path):
+def test_promote_on_github_records_who_approved_and_how(github, workspace, capfd, tmp_path):
     github.answers[RUN] = [approved("bob", "Good on the sevens.")]
-    answer = desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "github")
+    answer = workspace.step(
+        "promote", "--evidence", workspace.evidence(0, github=evidence()["github"]), "--approval", "github"
+    )
     assert answer["approver"] == "bob"
-    (entry,) = desk.entries
+    (entry,) = workspace.entries
     assert {key: entry.content[key] for key in ("approver", "approval", "comment", "approval_url")} == {
         "approver": "bob",
         "approval": "github",
@@ -37,19 +39,21 @@ def test_promote_on_github_records_who_approved_and_how(github, desk, capfd, tmp
     assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
 
 
-def test_promote_by_merge_records_the_review(github, desk):
+def test_promote_by_merge_records_the_review(github, workspace):
     github.answers[REVIEWS] = [review("bob")]
-    desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "merge")
-    (entry,) = desk.entries
+    workspace.step("promote", "--evidence", workspace.evidence(0, github=evidence()["github"]), "--approval", "merge")
+    (entry,) = workspace.entries
     assert (entry.content["approver"], entry.content["approval"]) == ("bob", "merge")
 
 
-def test_promote_without_a_reviewer_moves_nothing(github, desk):
+def test_promote_without_a_reviewer_moves_nothing(github, workspace):
     with pytest.raises(StepError) as stopped:
-        desk.step("promote", "--evidence", desk.evidence(0, github=evidence()["github"]), "--approval", "github")
+        workspace.step(
+            "promote", "--evidence", workspace.evidence(0, github=evidence()["github"]), "--approval", "github"
+        )
     assert (stopped.value.name, stopped.value.exit_code) == ("no_approval", 1)
-    assert desk.entries == []
-    assert "production" not in desk.version(0).aliases
+    assert workspace.entries == []
+    assert "production" not in workspace.version(0).aliases
 
 
 def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):

@@ -29,7 +29,7 @@ STEPS = ("build", "train", "link", "evaluate", "promote", "name", "unname", "unl
 
 
 @dataclass
-class Made:
+class Version:
     """A version as this test has made it. run: that logged it; uses: the runs that used it."""
 
     id: str
@@ -47,19 +47,19 @@ class History:
         self.wire = Wire.connect(server)
         self.project = project
         self.chance = random.Random(seed)
-        self.datasets: list[Made] = []
-        self.models: list[Made] = []
+        self.datasets: list[Version] = []
+        self.models: list[Version] = []
         self.named: set[str] = set()
-        self.records: list[Made] = []
+        self.records: list[Version] = []
         self.running: set[str] = set()
         self._runs = 0
         self._bytes = 0
 
     @property
-    def deletable(self) -> list[Made]:
+    def deletable(self) -> list[Version]:
         return [*self.datasets, *self.models]
 
-    def any(self, made: list[Made]) -> Made | None:
+    def any(self, made: list[Version]) -> Version | None:
         return self.chance.choice(made) if made else None
 
     def run(self, *, state: str = "finished") -> str:
@@ -68,7 +68,7 @@ class History:
         self.wire.done("upsertBucket", "inserted", modelName=self.project, name=name, state=state)
         return name
 
-    def log(self, kind: str, run: str, name: str, content: str = "") -> Made:
+    def log(self, kind: str, run: str, name: str, content: str = "") -> Version:
         self._bytes += 1
         file = {"evaluation": "evidence.json", "promotion": "entry.json"}.get(kind, "file")
         upload = Upload(
@@ -81,9 +81,9 @@ class History:
         assert requests.put(upload.manifest_url(artifact, manifest), data=manifest, timeout=60).status_code == 200
         upload.commit(artifact)
         found = self.wire.data("query A($id: ID!) { artifact(id: $id) { versionIndex } }", id=artifact)["artifact"]
-        return Made(artifact, f"local/{self.project}/glyphs_{name}:v{found['versionIndex']}", run)
+        return Version(artifact, f"local/{self.project}/glyphs_{name}:v{found['versionIndex']}", run)
 
-    def use(self, made: Made, run: str) -> None:
+    def use(self, made: Version, run: str) -> None:
         at = {"entityName": "local", "projectName": self.project, "runName": run}
         self.wire.done("useArtifact", "artifact { id }", artifactID=made.id, **at)
         made.uses.add(run)
@@ -121,20 +121,20 @@ class History:
         self.records.append(self.log(kind, run, names[kind], json.dumps(content | {"number": len(self.records)})))
         self.named |= {part["name"] for part in content.values()}
 
-    def _link(self, made: Made) -> None:
+    def _link(self, made: Version) -> None:
         where = {"entityName": "local-org", "projectName": "wandb-registry-model"}
         fields = {"artifactID": made.id, "artifactPortfolioName": self.project, **where}
         self.wire.done("linkArtifact", "versionIndex", **fields)
         made.linked = True
 
-    def _unlink(self, made: Made) -> None:
+    def _unlink(self, made: Version) -> None:
         asked = """query C($name: String!) { project(entityName: "local-org", name: "wandb-registry-model") {
           artifactCollection(name: $name) { id } } }"""
         portfolio = self.wire.data(asked, name=self.project)["project"]["artifactCollection"]["id"]
         self.wire.done("unlinkArtifact", "success", artifactID=made.id, artifactPortfolioID=portfolio)
         made.linked = False
 
-    def _name(self, made: Made, *, removed: bool) -> None:
+    def _name(self, made: Version, *, removed: bool) -> None:
         collection = made.name.split("/")[2].split(":")[0]
         alias = {"entityName": "local", "projectName": self.project, "artifactCollectionName": collection}
         mutation = "deleteAliases" if removed else "addAliases"

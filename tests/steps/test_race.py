@@ -12,43 +12,43 @@ from concurrent.futures import wait
 import pytest
 import wandb
 
-from tests.steps.desk import Desk
 from tests.steps.racing import racers
+from tests.steps.workspace import Workspace
 
 ROUNDS = 10
 
 
-def holders(desk):
+def holders(workspace):
     """The numbers of the versions that are `production`, by one look at all of them."""
-    versions = wandb.Api().artifact_collection("model", desk.registry).artifacts(per_page=100)
+    versions = wandb.Api().artifact_collection("model", workspace.registry).artifacts(per_page=100)
     return [int(version.version[1:]) for version in versions if "production" in version.aliases]
 
 
-def race(desk, racing, number, production):
+def race(workspace, racing, number, production):
     """Two candidates against what is in production; returns the version that won."""
-    first, second = desk.evidence(number, production), desk.evidence(number + 1, production)
+    first, second = workspace.evidence(number, production), workspace.evidence(number + 1, production)
     running = racing.promote(first, second)
     while wait(running, timeout=0).not_done:
-        assert len(holders(desk)) <= 1
+        assert len(holders(workspace)) <= 1
     assert sorted(future.result() for future in running) == ["done", "promotion_lost"]
-    won, lost = desk.entries[-2:]
+    won, lost = workspace.entries[-2:]
     assert [(won.void, won.applied), (lost.void, lost.applied)] == [(False, True), (True, False)]
-    (holder,) = holders(desk)
-    assert won.content["to"]["name"] == f"{desk.registry}:v{holder}"
+    (holder,) = holders(workspace)
+    assert won.content["to"]["name"] == f"{workspace.registry}:v{holder}"
     return holder
 
 
-def races(desk, rounds):
+def races(workspace, rounds):
     production = None
     with racers() as racing:
         for number in range(rounds):
-            production = race(desk, racing, 2 * number, production)
-    assert len(desk.entries) == 2 * rounds
-    assert desk.findings() == set()
+            production = race(workspace, racing, 2 * number, production)
+    assert len(workspace.entries) == 2 * rounds
+    assert workspace.findings() == set()
 
 
 def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collection):
-    races(Desk(step, collection), 2)
+    races(Workspace(step, collection), 2)
 
 
 @pytest.mark.prove
@@ -56,4 +56,4 @@ def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collec
 @pytest.mark.parametrize("number", range(5))
 def test_fifty_races(step, collection, number):
     """Ten at a time, each ten in their own registry collection, so that one look shows all its versions."""
-    races(Desk(step, collection), ROUNDS)
+    races(Workspace(step, collection), ROUNDS)

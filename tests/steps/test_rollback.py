@@ -13,30 +13,30 @@ from modelgate.tracking import lineage
 from tests.steps.policies import ROLLBACK
 
 
-def test_what_never_was_in_production_is_not_promoted_as_a_rollback(desk):
+def test_what_never_was_in_production_is_not_promoted_as_a_rollback(workspace):
     """Evidence under the policy that lets every comparison pass, for a version of which the ledger knows nothing."""
-    desk.promoted(0)
-    evidence = desk.evidence(1, 0, policy=ROLLBACK)
+    workspace.promoted(0)
+    evidence = workspace.evidence(1, 0, policy=ROLLBACK)
     with pytest.raises(StepError, match="refuse its predictions: was_in_production") as stopped:
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+        workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     assert (stopped.value.name, stopped.value.exit_code) == ("verdict_not_reproduced", 1)
-    assert "production" in desk.version(0).aliases
+    assert "production" in workspace.version(0).aliases
 
 
-def test_evidence_that_says_it_was_in_production_is_not_believed(desk):
-    desk.promoted(0)
-    said = {"entry": 0, "version": f"{desk.registry}:v0", "since": "2026-11-20T10:00:00Z", "until": None}
-    evidence = desk.evidence(1, 0, policy=ROLLBACK, **{"return": said})
+def test_evidence_that_says_it_was_in_production_is_not_believed(workspace):
+    workspace.promoted(0)
+    said = {"entry": 0, "version": f"{workspace.registry}:v0", "since": "2026-11-20T10:00:00Z", "until": None}
+    evidence = workspace.evidence(1, 0, policy=ROLLBACK, **{"return": said})
     with pytest.raises(StepError, match="was_in_production"):
-        desk.step("promote", "--evidence", evidence, "--approver", "ada")
+        workspace.step("promote", "--evidence", evidence, "--approver", "ada")
 
 
-def test_what_was_in_production_is_gone_back_to(desk):
-    desk.promoted(0)
-    desk.promoted(1, 0)
-    desk.step("promote", "--evidence", desk.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
-    assert "production" in desk.version(0).aliases
-    assert desk.findings() == set()
+def test_what_was_in_production_is_gone_back_to(workspace):
+    workspace.promoted(0)
+    workspace.promoted(1, 0)
+    workspace.step("promote", "--evidence", workspace.evidence(0, 1, policy=ROLLBACK), "--approver", "ada")
+    assert "production" in workspace.version(0).aliases
+    assert workspace.findings() == set()
 
 
 def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step, monkeypatch):

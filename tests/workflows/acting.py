@@ -1,5 +1,5 @@
 """
-Run the repository's own workflow files under act: which jobs ran, how they ended, what they put out and said.
+Run the repository's own workflow files under act: which jobs ran, how they ended, what they put out and logged.
 
 act runs each job on this machine. It knows no environment, no approval, no permissions and no concurrency; it does run
 the very files, actions, scripts and images. Stand-ins take the place of actions of others, and of nothing else.
@@ -40,14 +40,14 @@ ONE_JOB_AT_A_TIME = "      max-parallel: 1\n      matrix:\n"
 
 
 @dataclass
-class Ran:
+class ActResult:
     """What is left of a workflow run. A job of a model is here by its own name, and by `model/name`."""
 
     code: int
     log: str
     jobs: dict[str, str] = field(default_factory=dict)  # a job's name to success or failure; skipped ones are not here
     outputs: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    said: dict[str, str] = field(default_factory=lambda: defaultdict(str))
+    job_logs: dict[str, str] = field(default_factory=lambda: defaultdict(str))
 
 
 def others_actions() -> dict[str, str]:
@@ -127,7 +127,7 @@ def act(
     environ: Mapping[str, str],
     variables: Mapping[str, str],
     secrets: Mapping[str, str],
-) -> Ran:
+) -> ActResult:
     """
     Run one workflow file. payload: the event as GitHub would send it. environ: what the runner sets beyond act's own.
     """
@@ -155,9 +155,9 @@ def act(
     return read(done.returncode, done.stdout + done.stderr)
 
 
-def read(code: int, log: str) -> Ran:
+def read(code: int, log: str) -> ActResult:
     """Sort act's JSON lines by job."""
-    ran = Ran(code, log)
+    ran = ActResult(code, log)
     for line in log.splitlines():
         try:
             row = json.loads(line)
@@ -168,7 +168,7 @@ def read(code: int, log: str) -> Ran:
                 ran.jobs[name] = row["jobResult"]
             if row.get("command") == "set-output":
                 ran.outputs[name] |= {row["name"]: row["arg"]} if row["arg"] else {}
-            ran.said[name] += row.get("msg", "") + "\n"
+            ran.job_logs[name] += row.get("msg", "") + "\n"
     return ran
 
 

@@ -23,7 +23,7 @@ from tests.serving import Server, serving
 from tests.steps.github import approved, commit, file, git_commit, open_pull, pull, review, workflow_run
 from tests.steps.keys import TEAM, admin, member
 from tests.workflows import acting
-from tests.workflows.acting import REPOSITORY, Ran
+from tests.workflows.acting import REPOSITORY, ActResult
 from tests.workflows.github import GitHub
 
 
@@ -43,7 +43,7 @@ VARIABLES = {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}  # each of which one of t
 
 
 @dataclass
-class Place:
+class Workspace:
     """Where workflows run, and what GitHub says while they do."""
 
     folder: Path
@@ -70,7 +70,7 @@ class Place:
         variables: dict[str, str] | None = None,
         answers: dict[str, Any] | None = None,
         **arguments: Any,
-    ) -> Ran:
+    ) -> ActResult:
         """
         One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
 
@@ -150,7 +150,7 @@ class Place:
         texts = {name: base64.b64encode((self.repository / name).read_bytes()).decode() for name in names}
         return said | {f"{at}/contents/{name}": {"content": text} for name, text in texts.items()}
 
-    def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> Ran:
+    def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> ActResult:
         """
         A run of pull request 7 with these files, checked out as GitHub does it: merged into main, and not main itself.
 
@@ -234,7 +234,9 @@ def able() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
+def workspace(
+    able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("place")
     team = getattr(request.module, "TEAMS", own.letters)  # what makes its use case
     repository = acting.copy_of_repository(folder / "repository", team)
@@ -256,7 +258,7 @@ def place(able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.
             "WANDB_BASE_URL": server.url,
             "WANDB_ENTITY": TEAM,
         }
-        yield Place(folder, repository, server, github, team.__name__, variables, keys)
+        yield Workspace(folder, repository, server, github, team.__name__, variables, keys)
     github.close()
 
 

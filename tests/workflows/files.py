@@ -26,18 +26,18 @@ def program(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow, or an action. `said` has every value as text, so that `on` is a key like any other."""
+    """A workflow, or an action. `content` has every value as text, so that `on` is a key like any other."""
 
     name: str
     text: str
 
     @cached_property
-    def said(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         return yaml.load(self.text, yaml.CBaseLoader)  # noqa: S506 - it makes text only
 
     @property
     def jobs(self) -> dict[str, dict[str, Any]]:
-        return self.said.get("jobs", {})
+        return self.content.get("jobs", {})
 
     def text_of(self, job: str) -> str:
         """A job's own lines."""
@@ -48,7 +48,7 @@ class Workflow:
         for name, job in self.jobs.items():
             for number, step in enumerate(job.get("steps", []), 1):
                 yield f"{self.name}: {name}, step {number}", step
-        for number, step in enumerate(self.said.get("runs", {}).get("steps", []), 1):
+        for number, step in enumerate(self.content.get("runs", {}).get("steps", []), 1):
             yield f"{self.name}: step {number}", step
 
 

@@ -12,11 +12,11 @@ import os
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from tests.standing_in import Request, StandIn
+from tests.fake_server import FakeServer, Request
 from tests.workflows.files import ACTIONS
 
 
-class _Asked(Request):
+class _Handler(Request):
     def do_GET(self):
         self.note()
         url = urlsplit(self.path)
@@ -85,7 +85,7 @@ class _Asked(Request):
         return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
 
-class GitHub(StandIn):
+class GitHub(FakeServer):
     """The comments of pull request 7, the open pull requests, and the approvals of workflow runs."""
 
     def __init__(self, repository):
@@ -98,7 +98,7 @@ class GitHub(StandIn):
         self.answers = {self.at: {"visibility": "private"}}  # what else there is, by path
         self.deployed = []  # the statuses that promote gave its deployment
         self.asked = []
-        super().__init__(_Asked)
+        super().__init__(_Handler)
 
     def changes(self):
         return [method for method, _ in self.asked if method != "GET"]

@@ -59,7 +59,7 @@ class GitHub:
         gh.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {ROOT}/tests/workflows/fake_gh.py "$@"\n')
         gh.chmod(0o755)
         self.state = FRESH
-        self.said = ""
+        self.output = ""
         self.clone = own.clone(folder / "clone", ("tools", "Makefile"))
         shutil.rmtree(self.clone / "usecases/remote")  # one use case, whose environment is `production`
 
@@ -94,8 +94,8 @@ class GitHub:
             text=True,
             timeout=240,
         )
-        self.said = done.stdout + done.stderr
-        assert "Traceback" not in self.said, self.said
+        self.output = done.stdout + done.stderr
+        assert "Traceback" not in self.output, self.output
         return done.returncode
 
     def setup_on_a_terminal(self, *words, answers):
@@ -113,7 +113,7 @@ class GitHub:
                 break
             if waiting and f"  {waiting[0][0]}: ".encode() in shown:
                 os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
-        self.said = shown.decode()
+        self.output = shown.decode()
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -125,7 +125,7 @@ def github(tmp_path):
 def is_set_up(github):
     """A repository that lacks nothing."""
     words = ("acme/models", "--reviewer", "bob acme/ml", "--entity", "acme")
-    assert github.setup_on_a_terminal(*words, answers=KEYS) == 0, github.said
+    assert github.setup_on_a_terminal(*words, answers=KEYS) == 0, github.output
     return github
 
 

@@ -42,7 +42,7 @@ SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE
 SECRETS |= dict.fromkeys(("PROMOTION_DISPATCH_TOKEN", "PROMOTION_WEBHOOK_SECRET", "PROMOTION_WEBHOOK_URL"), PRODUCTION)
 MAX_SHELL_LINES = 10
 Files = Mapping[str, Workflow]
-Found = Iterator[tuple[str, str | None]]  # a place that was looked at, and what is wrong there, or None
+Findings = Iterator[tuple[str, str | None]]  # a place that was looked at, and what is wrong there, or None
 
 
 def every(files: Files) -> list[Workflow]:
@@ -69,7 +69,7 @@ def environment_of(job: dict[str, Any]) -> str:
     return environment["name"] if isinstance(environment, dict) else environment
 
 
-def actions_are_pinned(files: Files) -> Found:
+def actions_are_pinned(files: Files) -> Findings:
     """By a full SHA with the version next to it, and one action by one SHA everywhere; our own from the checkout."""
     versions: dict[str, str] = {}
     for file in every(files):
@@ -86,7 +86,7 @@ def actions_are_pinned(files: Files) -> Found:
             yield file.name, None if good and same else line.strip()
 
 
-def images_are_pinned(files: Files) -> Found:
+def images_are_pinned(files: Files) -> Findings:
     """A step's image comes by digest from the job `images`, and it is that step's; no job runs in a `container:`."""
     for _, name, job in jobs(files):
         yield name, "runs in a container" if "container" in job or "services" in job else None
@@ -98,7 +98,7 @@ def images_are_pinned(files: Files) -> Found:
             yield name, None if step["with"]["image"] == wanted else step["with"]["image"]
 
 
-def images_that_are_there_are_verified(files: Files) -> Found:
+def images_that_are_there_are_verified(files: Files) -> Findings:
     """Where images are attested, a job that reuses an image asks who built it; the jobs that do may ask."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
@@ -114,7 +114,7 @@ def images_that_are_there_are_verified(files: Files) -> Found:
         yield f"push-images: {name}", None if given == wanted else f"{name}: {given}"
 
 
-def what_is_done_is_written_once(files: Files) -> Found:
+def what_is_done_is_written_once(files: Files) -> Findings:
     """
     The login to the image registry, the attestation and the push of images are each one step of one file. And no two
     steps follow each other in two places: together they are an action. A checkout does not count, which each job needs.
@@ -133,7 +133,7 @@ def what_is_done_is_written_once(files: Files) -> Found:
 def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The steps of every job, and of every action."""
     for file in every(files):
-        yield file.name, file.said.get("runs", {}).get("steps", [])
+        yield file.name, file.content.get("runs", {}).get("steps", [])
     for file, name, job in jobs(files):
         yield f"{file.name}: {name}", job.get("steps", [])
 
@@ -146,12 +146,12 @@ def what_it_does(step: dict[str, Any]) -> str:
     return f"{use} {given}" if use else f"{step['run']} {step.get('env', {}).get('SCRIPT', '')}"
 
 
-def nothing_is_permitted_by_default(files: Files) -> Found:
+def nothing_is_permitted_by_default(files: Files) -> Findings:
     for file in of_workflows(files):
-        yield file.name, None if file.said.get("permissions") == {} else "permissions at the top are not {}"
+        yield file.name, None if file.content.get("permissions") == {} else "permissions at the top are not {}"
 
 
-def a_job_says_what_it_may_and_why(files: Files) -> Found:
+def a_job_says_what_it_may_and_why(files: Files) -> Findings:
     """Its own permissions, each with a reason on its line; writing only where this file's list says so."""
     for file, name, job in jobs(files):
         permissions = job.get("permissions")
@@ -165,7 +165,7 @@ def a_job_says_what_it_may_and_why(files: Files) -> Found:
             yield name, None if reason and allowed else f"{name}: {what}: {how}"
 
 
-def a_call_permits_what_is_called(files: Files) -> Found:
+def a_call_permits_what_is_called(files: Files) -> Findings:
     """A called workflow gets no more than its caller gives, and needs all of it: what its jobs need, added up."""
     for file, name, job in jobs(files):
         if of := called(job):
@@ -176,7 +176,7 @@ def a_call_permits_what_is_called(files: Files) -> Found:
             yield f"{file.name}: {name}", None if job["permissions"] == needed else f"{file.name}: {name}: {needed}"
 
 
-def only_our_own_is_called_with_secrets(files: Files) -> Found:
+def only_our_own_is_called_with_secrets(files: Files) -> Findings:
     """`secrets: inherit` is how a called job gets those of its environment, so only a workflow of ours is called."""
     for file, name, job in jobs(files):
         if "uses" in job:
@@ -184,7 +184,7 @@ def only_our_own_is_called_with_secrets(files: Files) -> Found:
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}: {job['uses']}"
 
 
-def a_model_stops_no_other(files: Files) -> Found:
+def a_model_stops_no_other(files: Files) -> Findings:
     """Models are a matrix of calls, each with outputs of its own, and a failure of one does not cancel the others."""
     wanted = "${{ fromJSON(needs.changed.result == 'success' && needs.changed.outputs.models || '[]') }}"
     for file, name, job in jobs(files):
@@ -193,7 +193,7 @@ def a_model_stops_no_other(files: Files) -> Found:
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}: {job['strategy']}"
 
 
-def a_use_case_chooses_its_runners(files: Files) -> Found:
+def a_use_case_chooses_its_runners(files: Files) -> Findings:
     """Those of `train` and `evaluate` are what `[runs_on]` says, which their caller passes on; the rest are hosted."""
     for file, name, job in jobs(files):
         if called(job) == "model.yml":
@@ -205,16 +205,16 @@ def a_use_case_chooses_its_runners(files: Files) -> Found:
             yield f"{file.name}: {name}", None if job["runs-on"] == wanted else f"{file.name}: {name}: {job['runs-on']}"
 
 
-def a_check_has_one_name(files: Files) -> Found:
+def a_check_has_one_name(files: Files) -> Findings:
     """A ruleset knows a check by its job's name alone, so no two jobs of a pull request share one."""
     seen: dict[str, str] = {}
     for file, name, job in jobs(files):
-        if {"pull_request", "merge_group"} & file.said["on"].keys():
+        if {"pull_request", "merge_group"} & file.content["on"].keys():
             first = seen.setdefault(job["name"], f"{file.name}: {name}")
             yield first, None if first == f"{file.name}: {name}" else f"{file.name}: {name} is called like {first}"
 
 
-def a_job_ends(files: Files) -> Found:
+def a_job_ends(files: Files) -> Findings:
     for _, name, job in jobs(files):
         if called(job):
             continue  # each of its jobs ends
@@ -222,7 +222,7 @@ def a_job_ends(files: Files) -> Found:
         yield name, None if minutes.isdigit() and int(minutes) <= 360 else f"{name} has no timeout"
 
 
-def a_checkout_keeps_no_token(files: Files) -> Found:
+def a_checkout_keeps_no_token(files: Files) -> Findings:
     for file in every(files):
         for where, step in file.steps():
             if step.get("uses", "").startswith("actions/checkout@"):
@@ -230,30 +230,30 @@ def a_checkout_keeps_no_token(files: Files) -> Found:
                 yield where, where if kept else None
 
 
-def no_expression_in_shell(files: Files) -> Found:
+def no_expression_in_shell(files: Files) -> Findings:
     for file in every(files):
         for where, step in file.steps():
             if "run" in step:
                 yield where, where if "${{" in step["run"] else None
 
 
-def shell_is_short(files: Files) -> Found:
+def shell_is_short(files: Files) -> Findings:
     for file in every(files):
         for where, step in file.steps():
             if "run" in step:
                 yield where, where if len(step["run"].strip().splitlines()) > MAX_SHELL_LINES else None
 
 
-def a_step_has_a_name(files: Files) -> Found:
+def a_step_has_a_name(files: Files) -> Findings:
     for file in every(files):
         for where, step in file.steps():
             yield where, None if step.get("name", "")[:1].isupper() else where
 
 
-def a_secret_stays_in_its_environment(files: Files) -> Found:
+def a_secret_stays_in_its_environment(files: Files) -> Findings:
     """Also the token: the step that needs it has it in `env:` or `with:`, and no job or workflow has it for all."""
     for file in of_workflows(files):
-        outside = {key: value for key, value in file.said.items() if key != "jobs"}
+        outside = {key: value for key, value in file.content.items() if key != "jobs"}
         yield file.name, "a secret for every job" if names_of_secrets(outside) else None
     for _, name, job in jobs(files):
         shared = {key: value for key, value in job.items() if key != "steps"}
@@ -269,12 +269,12 @@ def names_of_secrets(said: object) -> set[str]:
     )
 
 
-def no_trigger_runs_strangers_code_with_secrets(files: Files) -> Found:
+def no_trigger_runs_strangers_code_with_secrets(files: Files) -> Findings:
     for file in of_workflows(files):
-        yield file.name, "pull_request_target" if "pull_request_target" in file.said["on"] else None
+        yield file.name, "pull_request_target" if "pull_request_target" in file.content["on"] else None
 
 
-def only_promote_deploys(files: Files) -> Found:
+def only_promote_deploys(files: Files) -> Findings:
     """A job in `training` gets its key and makes no record of a deployment; a promotion and the site make one."""
     for file, name, job in jobs(files):
         if environment := job.get("environment"):
@@ -283,19 +283,19 @@ def only_promote_deploys(files: Files) -> Found:
             yield name, None if deploys == may else f"{file.name}: {name}"
 
 
-def an_approval_waits_apart(files: Files) -> Found:
+def an_approval_waits_apart(files: Files) -> Findings:
     """What waits for a reviewer holds its group for up to 30 days: it is a group of its own, and nothing ends it."""
     for file, name, job in jobs(files):
         if environment_of(job) == PRODUCTION:
             wanted = {"group": "promote-${{ github.run_id }}-${{ inputs.use-case }}", "cancel-in-progress": "false"}
             yield name, None if job.get("concurrency") == wanted else f"{name}: {job.get('concurrency')}"
         if called(job) == "model.yml":
-            above = file.said["concurrency"]
+            above = file.content["concurrency"]
             alone = "github.run_id" in above["group"]
             yield file.name, None if alone else f"{file.name}: {above['group']}"
 
 
-def promote_asks_github(files: Files) -> Found:
+def promote_asks_github(files: Files) -> Findings:
     """Every promotion waits in its environment, next to a link to the version; asks GitHub who approved; names none."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
@@ -311,7 +311,7 @@ def promote_asks_github(files: Files) -> Found:
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
 
 
-def the_comment_gets_its_files(files: Files) -> Found:
+def the_comment_gets_its_files(files: Files) -> Findings:
     """
     What is kept for the comment is every file that it draws from, of one step's folder, and no other, under the name of
     the use case. GitHub refuses a re-run's upload under a name that is there, unless it says `overwrite`.
@@ -335,7 +335,7 @@ def the_comment_gets_its_files(files: Files) -> Found:
                 yield where, None if named and step["with"]["path"] == "${{ runner.temp }}/reports" else where
 
 
-def values_reach_flags_as_json(files: Files) -> Found:
+def values_reach_flags_as_json(files: Files) -> Findings:
     """A flag's value is `${{ toJSON(...) }}` or a literal: no one's text can end the string that it is in."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
@@ -346,7 +346,7 @@ def values_reach_flags_as_json(files: Files) -> Found:
                 yield f"{file.name}: {name}", None if good else line.strip()
 
 
-def what_was_judged_is_promoted(files: Files) -> Found:
+def what_was_judged_is_promoted(files: Files) -> Findings:
     """Promote gets the hash of the evidence: its name may be of another file by the time of the approval."""
     file = files["model.yml"]
     (step,) = [one["with"] for one in file.jobs["promote"]["steps"] if one.get("with", {}).get("step") == "promote"]
@@ -356,7 +356,7 @@ def what_was_judged_is_promoted(files: Files) -> Found:
     yield "evaluate", None if given == "${{ steps.run.outputs.evidence_sha256 }}" else "it gives no hash"
 
 
-def jobs_are_the_steps(files: Files) -> Found:
+def jobs_are_the_steps(files: Files) -> Findings:
     """model.yml has a job per step, in order, which takes what the runner's step takes and gives what it gives."""
     file = files["model.yml"]
     names = [name for name in file.jobs if name in {step.name for step in STEPS}]

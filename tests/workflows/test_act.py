@@ -58,58 +58,60 @@ def laptop_s_answer(process, clone, log):
 
 
 @pytest.fixture(scope="module")
-def pushed(at_a_laptop, place):
+def pushed(at_a_laptop, workspace):
     """A push that no one approves."""
-    place.github.answers[place.github.at] = {"visibility": "public"}
-    ran = place.act("push")
-    place.github.answers[place.github.at] = {"visibility": "private"}
+    workspace.github.answers[workspace.github.at] = {"visibility": "public"}
+    ran = workspace.act("push")
+    workspace.github.answers[workspace.github.at] = {"visibility": "private"}
     return ran
 
 
 @pytest.fixture(scope="module")
-def judging_itself(pushed, place, yes):
+def judging_itself(pushed, workspace, yes):
     """A pull request that makes the gate always pass; someone approves anyway."""
     gate = (ROOT / "modelgate/gate/rules.py").read_text()
     always = gate + "\n\ndef passes(outcomes: object) -> bool:\n    return True\n"
-    return place.pull_request({"modelgate/gate/rules.py": always}, approvals=[yes("bob", environment=ENVIRONMENT)])
+    return workspace.pull_request({"modelgate/gate/rules.py": always}, approvals=[yes("bob", environment=ENVIRONMENT)])
 
 
 @pytest.fixture(scope="module")
-def pulled(judging_itself, place, yes):
+def pulled(judging_itself, workspace, yes):
     """A pull request that changes the model's code, and that in words only; approved by another than who opened it."""
-    before, model = place.production(), "usecases/cells/model.py"
-    text = (place.repository / model).read_text() + "# Better.\n"
-    return before, place.pull_request({model: text}, approvals=[yes("bob", "Reads well.", ENVIRONMENT)])
+    before, model = workspace.production(), "usecases/cells/model.py"
+    text = (workspace.repository / model).read_text() + "# Better.\n"
+    return before, workspace.pull_request({model: text}, approvals=[yes("bob", "Reads well.", ENVIRONMENT)])
 
 
 @pytest.fixture(scope="module")
-def dispatched(pulled, place, yes):
+def dispatched(pulled, workspace, yes):
     """By hand, with flags that make a model too poor for the gate; someone approves anyway."""
     inputs = CELLS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
-    return place.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob", environment=ENVIRONMENT)])
+    return workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob", environment=ENVIRONMENT)])
 
 
 @pytest.fixture(scope="module")
-def rows(pulled, place):
+def rows(pulled, workspace):
     """A file of rows that is committed, and was not part of what was judged."""
     program = "from usecases.cells import data; data.load(369, 200).x_eval.to_csv('rows.csv', index=False)"
     environ = {"PATH": os.environ["PATH"], "CELLS_EVERY": "7"}
-    subprocess.run([sys.executable, "-c", program], cwd=place.repository, env=environ, check=True)
-    acting.commit(place.repository, "Rows")
+    subprocess.run([sys.executable, "-c", program], cwd=workspace.repository, env=environ, check=True)
+    acting.commit(workspace.repository, "Rows")
     yield {"input": "rows.csv", "use_case": "cells", "version": "", "unapproved": False}
-    acting.git(place.repository, "reset", "-q", "--hard", "HEAD~1")
+    acting.git(workspace.repository, "reset", "-q", "--hard", "HEAD~1")
 
 
 @pytest.fixture(scope="module")
-def answered(rows, place):
+def answered(rows, workspace):
     """The rows, answered by the version in production."""
-    return place.act("workflow_dispatch", workflow="predict.yml", inputs=rows), place.folder / f"artifacts/{place.runs}"
+    return workspace.act(
+        "workflow_dispatch", workflow="predict.yml", inputs=rows
+    ), workspace.folder / f"artifacts/{workspace.runs}"
 
 
-def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, place):
+def test_a_push_goes_as_far_as_the_approval_and_promotes_nothing_without_one(pushed, workspace):
     assert [pushed.jobs.get(name) for name in ["images", *STEPS]] == ["success"] * 5 + ["failure"], pushed.log[-3000:]
     assert pushed.code == 1
-    assert "no one approved the environment" in pushed.said["promote"]
+    assert "no one approved the environment" in pushed.job_logs["promote"]
     assert pushed.outputs["evaluate"]["verdict"] == "pass"
 
 
@@ -118,8 +120,8 @@ def test_each_step_ran_in_its_image_by_digest(pushed):
     assert sorted(images) == sorted(STEPS)
     for name in STEPS:
         assert f"team/models/{name}@sha256:" in images[name]
-        assert "docker run --rm --read-only" in pushed.said[name]
-        assert images[name] in pushed.said[name]
+        assert "docker run --rm --read-only" in pushed.job_logs[name]
+        assert images[name] in pushed.job_logs[name]
 
 
 def test_what_was_pushed_is_attested_by_digest(pushed):
@@ -128,60 +130,60 @@ def test_what_was_pushed_is_attested_by_digest(pushed):
     assert set(new) >= set(images.values())
     frameworks = {one.rpartition("@")[0].rpartition("/")[2] for one in set(new) - set(images.values())}
     assert frameworks == {"sklearn"}  # what they are built on
-    said = "".join(pushed.said[name] for name in pushed.said if name.startswith("attest"))
+    said = "".join(pushed.job_logs[name] for name in pushed.job_logs if name.startswith("attest"))
     assert set(re.findall(r"^to attest - (\S+)$", said, re.MULTILINE)) == set(new)
 
 
-def test_the_evidence_names_the_images_and_the_workflow_run(pushed, place):
+def test_the_evidence_names_the_images_and_the_workflow_run(pushed, workspace):
     name = pushed.outputs["evaluate"]["evidence"]
-    found = place.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
+    found = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
     assert found["images"] == json.loads(pushed.outputs["images"]["images"])
-    assert found["commit"] == acting.git(place.repository, "rev-parse", "HEAD")
+    assert found["commit"] == acting.git(workspace.repository, "rev-parse", "HEAD")
     assert (found["github"]["repository"], found["github"]["approvals"]) == (acting.REPOSITORY, 0)
 
 
-def test_the_evidence_of_a_pull_request_names_commits_that_outlive_its_merge(pulled, place):
+def test_the_evidence_of_a_pull_request_names_commits_that_outlive_its_merge(pulled, workspace):
     name = pulled[1].outputs["evaluate"]["evidence"]
-    found = place.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
+    found = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
     assert (found["git"]["pull_request"], found["git"]["base"]) == (
         7,
-        acting.git(place.repository, "rev-parse", "main"),
+        acting.git(workspace.repository, "rev-parse", "main"),
     )
     assert re.fullmatch("[0-9a-f]{40}", found["git"]["head"])
     assert found["git"]["head"] not in (found["git"]["commit"], found["git"]["base"])
 
 
-def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, place):
+def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, workspace):
     assert judging_itself.outputs["evaluate"]["verdict"] == "pass"
     assert judging_itself.outputs["changed"]["touches"] == "true"
     assert (judging_itself.code, "promote" in judging_itself.jobs) == (0, False), judging_itself.log[-3000:]
 
 
-def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, place):
+def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, workspace):
     before, ran = pulled
     assert before == []
     assert (ran.code, ran.jobs["promote"]) == (0, "success"), ran.log[-3000:]
     assert ran.outputs["promote"]["version"] == pushed.outputs["link"]["version"]
-    assert '"approver": "bob"' in ran.said["promote"]
-    assert place.production() == ["v0"]
-    said = place.ask(
+    assert '"approver": "bob"' in ran.job_logs["promote"]
+    assert workspace.production() == ["v0"]
+    said = workspace.ask(
         "[v.metadata['entry'] for v in api.artifacts('promotion', 'vision/model-registry-dev/cells_promotions')]"
     )
     where = f"https://github.com/{acting.REPOSITORY}/actions/runs/4703/attempts/1"
     assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in said] == [
         ("bob", "Reads well.", where)
     ]
-    (status,) = place.github.deployed
+    (status,) = workspace.github.deployed
     assert (status["state"], status["log_url"]) == ("success", where)
     assert re.match(r"digest [0-9a-f]{32}, ledger entry v0 \([0-9a-f]{12}\), ", status["description"])
 
 
-def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place):
+def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, workspace):
     assert [judging_itself.jobs["report"], pulled[1].jobs["report"]] == ["success", "success"]
-    assert place.github.changes() == ["POST", "PATCH"]
-    ends = {(check["name"], check["conclusion"]) for check in place.github.checks[:2]}
+    assert workspace.github.changes() == ["POST", "PATCH"]
+    ends = {(check["name"], check["conclusion"]) for check in workspace.github.checks[:2]}
     assert ends == {("model gate (cells)", "success")}
-    (comment,) = place.github.comments
+    (comment,) = workspace.github.comments
     assert comment["body"].startswith("<!-- modelgate cells -->\n")
     first = comment["body"].splitlines()[2]
     line = r"`cells` ✅ \*\*pass\*\*: nothing is in production yet; accuracy 0\.9\d\d\d on 200 rows"
@@ -190,13 +192,13 @@ def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, place)
     assert comment["body"].count("```mermaid") == 3
 
 
-def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, place):
+def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, workspace):
     """Title, branch and commit message ran through every job, and nothing that they say was done."""
     for ran in (judging_itself, pulled[1]):
         assert "::error::forged" not in ran.log
         assert sorted(ran.outputs["evaluate"]) == ["evidence", "evidence_sha256", "url", "verdict", "version"]
-    assert not list(place.folder.rglob("pwned"))
-    assert "<script>" not in place.github.comments[0]["body"]
+    assert not list(workspace.folder.rglob("pwned"))
+    assert "<script>" not in workspace.github.comments[0]["body"]
 
 
 def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
@@ -204,53 +206,53 @@ def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
     assert pushed == ["promote", "train", "evaluate"]  # which have model.py; evaluate reads it and does not run it
 
 
-def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, place, at_a_laptop):
-    reused = ['"reused": true' in pulled[1].said[name] for name in ("build", "train", "link")]
+def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, workspace, at_a_laptop):
+    reused = ['"reused": true' in pulled[1].job_logs[name] for name in ("build", "train", "link")]
     assert reused == [True, False, True]
     assert pulled[1].outputs["link"]["version"] == pushed.outputs["link"]["version"]
-    assert place.ask(f"api.artifact({pushed.outputs['link']['version']!r}).digest") == at_a_laptop()
+    assert workspace.ask(f"api.artifact({pushed.outputs['link']['version']!r}).digest") == at_a_laptop()
 
 
 @pytest.mark.prove
-def test_a_gate_that_says_no_stops_the_promotion(dispatched, place):
+def test_a_gate_that_says_no_stops_the_promotion(dispatched, workspace):
     assert (dispatched.code, dispatched.jobs["evaluate"], "promote" in dispatched.jobs) == (0, "success", False)
     assert dispatched.outputs["evaluate"]["verdict"] == "fail"
-    head = acting.git(place.repository, "rev-parse", "main")
-    ends = {check["head_sha"]: check["conclusion"] for check in place.github.checks}
+    head = acting.git(workspace.repository, "rev-parse", "main")
+    ends = {check["head_sha"]: check["conclusion"] for check in workspace.github.checks}
     assert ends[head] == "failure"  # which the push had made a success
-    assert place.production() == ["v0"]
+    assert workspace.production() == ["v0"]
 
 
 @pytest.mark.prove
-def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, place):
-    made = place.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
+def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, workspace):
+    made = workspace.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
     assert {name: made[name] for name in POOR} == POOR
 
 
-def test_rows_are_answered_by_what_is_in_production_and_the_answers_are_kept(answered, place):
+def test_rows_are_answered_by_what_is_in_production_and_the_answers_are_kept(answered, workspace):
     ran, kept = answered
     assert (ran.code, ran.jobs) == (0, {"images of predict": "success", "predict": "success"}), ran.log[-3000:]
     answers = pq.read_table(kept / "answers-cells" / "answers.parquet")
     assert answers.num_rows == 200
     assert answers.column_names == ["row", "answer", "p_malignant", "p_benign", "version", "ledger_entry"]
-    promoted = place.ask(f"api.artifact('{REGISTRY}:production').version")
+    promoted = workspace.ask(f"api.artifact('{REGISTRY}:production').version")
     assert set(answers["version"].to_pylist()) == {f"{REGISTRY}:{promoted}"}
     assert set(answers["ledger_entry"].to_pylist()) == {"v0"}
     assert json.loads((kept / "answers-cells" / "result.json").read_text())["rows"] == 200
 
 
-def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, rows, place):
-    place.move_by_hand(place.link_by_hand("wandb-registry-model/cells-dev"))
+def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, rows, workspace):
+    workspace.move_by_hand(workspace.link_by_hand("wandb-registry-model/cells-dev"))
     try:
-        ran = place.act("workflow_dispatch", workflow="predict.yml", inputs=rows)
+        ran = workspace.act("workflow_dispatch", workflow="predict.yml", inputs=rows)
     finally:
-        place.move_by_hand(f"{REGISTRY}:v0")
+        workspace.move_by_hand(f"{REGISTRY}:v0")
     assert (ran.code, ran.jobs["predict"]) == (1, "failure"), ran.log[-3000:]
-    assert '"name": "moved_outside"' in ran.said["predict"]
-    assert not (place.folder / f"artifacts/{place.runs}").exists()
+    assert '"name": "moved_outside"' in ran.job_logs["predict"]
+    assert not (workspace.folder / f"artifacts/{workspace.runs}").exists()
 
 
-def test_what_ran_is_what_is_tracked(pushed, place):
+def test_what_ran_is_what_is_tracked(pushed, workspace):
     """
     The files that act ran are this repository's, byte for byte but for the one line that act does not know; stand-ins
     only for actions of others.
@@ -259,7 +261,7 @@ def test_what_ran_is_what_is_tracked(pushed, place):
     names = tracked.stdout.split()
     assert len(names) >= 8
     for name in names:
-        ran, ours = ((root / name).read_bytes() for root in (place.repository, ROOT))
+        ran, ours = ((root / name).read_bytes() for root in (workspace.repository, ROOT))
         assert hashlib.sha256(ran).digest() == hashlib.sha256(ours.replace(UNKNOWN_TO_ACT.encode(), b"")).digest(), name
     left_out = [name for name in names if UNKNOWN_TO_ACT in (ROOT / name).read_text()]
     assert left_out == [".github/workflows/model.yml", ".github/workflows/predict.yml"]

@@ -21,21 +21,21 @@ CHECK = "model gate (letters)"
 
 
 @pytest.fixture
-def forked(place):
+def forked(workspace):
     """
     A place where `make setup` finds what is installed here, and an open pull request of a fork. The link to what is
     installed becomes a part of the fork's commit, and is gone with it.
     """
-    (place.repository / ".venv").symlink_to(ROOT / ".venv")
-    place.github.pulls = [
+    (workspace.repository / ".venv").symlink_to(ROOT / ".venv")
+    workspace.github.pulls = [
         {"number": 7, "user": {"login": "eve"}, "head": {"label": "eve:better", "sha": HEAD, "repo": None}}
     ]
-    return place
+    return workspace
 
 
-def comment(place):
+def comment(workspace):
     """What main says about the run that ended last: the check of `letters`, and how often it wrote a comment."""
-    kept, run = place.folder / "artifacts", place.runs
+    kept, run = workspace.folder / "artifacts", workspace.runs
     if (kept / str(run)).is_dir():
         shutil.copytree(kept / str(run), kept / str(run + 1))
     other = {
@@ -47,9 +47,9 @@ def comment(place):
         "html_url": f"https://github.com/{REPOSITORY}/actions/runs/{run}",
         "head_repository": {"full_name": "eve/models", "owner": {"login": "eve"}},
     }
-    said = place.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
+    said = workspace.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
     assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
-    (check,) = [row for row in place.github.checks if row["name"] == CHECK]
+    (check,) = [row for row in workspace.github.checks if row["name"] == CHECK]
     return check
 
 
@@ -57,7 +57,7 @@ def test_a_fork_whose_data_needs_a_variable_is_not_judged_and_its_check_is_neutr
     network = (forked.repository / "usecases/letters/model.py").read_text() + "# From a fork.\n"
     ran = forked.pull_request({"usecases/letters/model.py": network}, fork=True)
     assert (ran.code, set(ran.jobs)) == (0, {"changed", "fork (letters)", "models"}), ran.log[-3000:]
-    assert "LETTERS_LIMIT is not set" in ran.said["fork (letters)"]
+    assert "LETTERS_LIMIT is not set" in ran.job_logs["fork (letters)"]
     check = comment(forked)
     assert (check["conclusion"], check["output"]["title"]) == ("neutral", "not judged")
     assert forked.github.comments == []

@@ -65,7 +65,7 @@ sys.exit("/train@" in sys.argv[3] and "no attestations found")
 SENDER = {"login": "eve"}
 
 
-class Place:
+class Workspace:
     """Two models, a docker that plays, and a GitHub to tell."""
 
     def __init__(self, folder, github):
@@ -137,10 +137,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def workspace(tmp_path, monkeypatch):
     github = GitHub(acting.REPOSITORY)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
-    yield Place(tmp_path, github)
+    yield Workspace(tmp_path, github)
     github.close()
 
 
@@ -151,72 +151,74 @@ def steps(ran, use_case):
     return sorted(step for step, name in ran if name == use_case)
 
 
-def test_a_pull_request_runs_the_model_that_it_touches_and_says_so_of_the_other(place):
-    ran, did = place.pull_request("usecases/letters/model.py")
+def test_a_pull_request_runs_the_model_that_it_touches_and_says_so_of_the_other(workspace):
+    ran, did = workspace.pull_request("usecases/letters/model.py")
     assert (ran.code, ran.jobs["models"]) == (0, "success"), ran.log[-3000:]
     assert (steps(did, "letters"), steps(did, "numerals")) == (WHOLE, [])
     assert did["evaluate", "letters"]["version"] == "acme/models/letters_link:v1"
-    assert place.ends() == {"model gate (letters)": "success", "model gate (numerals)": "neutral"}
-    (comment,) = place.github.comments
+    assert workspace.ends() == {"model gate (letters)": "success", "model gate (numerals)": "neutral"}
+    (comment,) = workspace.github.comments
     assert comment["body"].startswith("<!-- modelgate letters -->\n\n`letters` ✅ **pass**: as it plays\n")
 
 
-def test_of_two_models_one_that_fails_stops_no_other(place):
-    place.play(letters="fail")
-    before = acting.git(place.root, "rev-parse", "HEAD")
-    place.change("modelgate/errors.py")
-    ran, did = place.act("push", before=before)
-    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+def test_of_two_models_one_that_fails_stops_no_other(workspace):
+    workspace.play(letters="fail")
+    before = acting.git(workspace.root, "rev-parse", "HEAD")
+    workspace.change("modelgate/errors.py")
+    ran, did = workspace.act("push", before=before)
+    assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
     assert (steps(did, "letters"), steps(did, "numerals")) == (WHOLE[:3] + WHOLE[4:], WHOLE)
     assert did["promote", "numerals"]["evidence"] == "acme/models/numerals_evaluate:v1"
-    assert place.ends() == {"model gate (letters)": "failure", "model gate (numerals)": "success"}
+    assert workspace.ends() == {"model gate (letters)": "failure", "model gate (numerals)": "success"}
 
 
 @pytest.mark.prove
-def test_a_pull_request_of_two_models_has_a_comment_on_each(place):
-    ran, _ = place.pull_request("usecases/letters/model.py", "usecases/numerals/model.py")
+def test_a_pull_request_of_two_models_has_a_comment_on_each(workspace):
+    ran, _ = workspace.pull_request("usecases/letters/model.py", "usecases/numerals/model.py")
     assert ran.code == 0, ran.log[-3000:]
-    first = sorted(comment["body"].splitlines()[0] for comment in place.github.comments)
+    first = sorted(comment["body"].splitlines()[0] for comment in workspace.github.comments)
     assert first == ["<!-- modelgate letters -->", "<!-- modelgate numerals -->"]
 
 
-def test_a_change_that_touches_no_model_and_a_merge_queue_start_no_job_of_one(place):
-    ran, did = place.pull_request("README.md")
+def test_a_change_that_touches_no_model_and_a_merge_queue_start_no_job_of_one(workspace):
+    ran, did = workspace.pull_request("README.md")
     assert (ran.code, did, set(ran.jobs)) == (0, {}, {"changed", "models"}), ran.log[-3000:]
-    place.github.checks.clear()
-    ran, did = place.act("merge_group")
+    workspace.github.checks.clear()
+    ran, did = workspace.act("merge_group")
     assert (ran.code, did, set(ran.jobs)) == (0, {}, {"changed", "models"}), ran.log[-3000:]
-    assert set(place.ends().values()) == {"neutral"} and len(place.ends()) == 2
+    assert set(workspace.ends().values()) == {"neutral"} and len(workspace.ends()) == 2
 
 
-def test_a_closed_pull_request_starts_nothing(place):
-    ran, did = place.pull_request("usecases/letters/model.py", action="closed")
+def test_a_closed_pull_request_starts_nothing(workspace):
+    ran, did = workspace.pull_request("usecases/letters/model.py", action="closed")
     assert (ran.code, ran.jobs, did) == (0, {}, {})
 
 
-def test_a_dispatch_of_what_does_not_exist_ends_in_the_first_job(place):
-    ran, did = place.act("workflow_dispatch", inputs={"use_case": "nothing", "promote": "true", "no_cache": "false"})
+def test_a_dispatch_of_what_does_not_exist_ends_in_the_first_job(workspace):
+    ran, did = workspace.act(
+        "workflow_dispatch", inputs={"use_case": "nothing", "promote": "true", "no_cache": "false"}
+    )
     assert (ran.code, did, ran.jobs) == (1, {}, {"changed": "failure", "models": "failure"})
-    assert "there are: letters, numerals" in ran.said["changed"]
+    assert "there are: letters, numerals" in ran.job_logs["changed"]
 
 
-def test_once_a_week_every_model_is_built_and_its_ledger_verified(place):
-    place.play(findings=[{"name": "alias_moved", "message": "by hand"}], letters="unchanged")
-    ran, did = place.act("schedule")
-    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+def test_once_a_week_every_model_is_built_and_its_ledger_verified(workspace):
+    workspace.play(findings=[{"name": "alias_moved", "message": "by hand"}], letters="unchanged")
+    ran, did = workspace.act("schedule")
+    assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
     assert steps(did, "letters") == ["audit", "build", "evaluate", "link", "train"]
     assert steps(did, "numerals") == ["audit", *WHOLE]
     assert did["audit", "letters"]["verify"] == ""
-    assert [issue["state"] for issue in place.github.issues] == ["open", "open"]  # test_issue.py closes one
+    assert [issue["state"] for issue in workspace.github.issues] == ["open", "open"]  # test_issue.py closes one
 
 
-def test_where_images_are_attested_one_that_is_there_is_taken_only_with_an_attestation(place):
-    place.play(has_images=True)
-    place.github.answers[place.github.at] = {"visibility": "public"}
+def test_where_images_are_attested_one_that_is_there_is_taken_only_with_an_attestation(workspace):
+    workspace.play(has_images=True)
+    workspace.github.answers[workspace.github.at] = {"visibility": "public"}
     inputs = {"use_case": "letters", "version": "v3", "reason": "Wrong labels.", "policy": "rollback"}
-    ran, _ = place.act("workflow_dispatch", "promote.yml", inputs=inputs)
-    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
-    asked = [json.loads(line) for line in (place.folder / "bin/asked.jsonl").read_text().splitlines()]
+    ran, _ = workspace.act("workflow_dispatch", "promote.yml", inputs=inputs)
+    assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
+    asked = [json.loads(line) for line in (workspace.folder / "bin/asked.jsonl").read_text().splitlines()]
     assert {(*words[3:-1], words[-1]) for words in asked} == {
         ("--repo", acting.REPOSITORY, "--source-ref", "refs/heads/main", "ghs_token")
     }
@@ -229,26 +231,26 @@ def test_where_images_are_attested_one_that_is_there_is_taken_only_with_an_attes
     assert {name: taken[name][-1] for name in ("build", "train")} == {"build": "e", "train": "d"}
 
 
-def test_an_automation_proposes_a_version_that_is_evaluated_alone(place):
+def test_an_automation_proposes_a_version_that_is_evaluated_alone(workspace):
     version = "acme/wandb-registry-model/numerals-dev:v3"
     payload = {"event_author": "ada", "artifact_version_string": version, "artifact_collection_name": "numerals-dev"}
-    ran, did = place.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=payload)
-    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+    ran, did = workspace.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=payload)
+    assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
     assert sorted(did) == [("evaluate", "numerals"), ("promote", "numerals")]
     assert did["evaluate", "numerals"]["version"] == version
     assert not {"policy", "dataset"} & did["evaluate", "numerals"].keys()
     assert did["promote", "numerals"]["reason"] == "W&B automation LINK_ARTIFACT by ada"
     forged = payload | {"artifact_collection_name": "letters-dev"}
-    ran, did = place.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=forged)
+    ran, did = workspace.act("repository_dispatch", "promote.yml", action="LINK_ARTIFACT", client_payload=forged)
     assert (ran.code, did) == (1, {})
 
 
-def test_a_rollback_file_brings_the_version_that_it_names(place):
-    before = acting.git(place.root, "rev-parse", "HEAD")
-    (place.root / "usecases/letters/rollback.toml").write_text('version = "v3"\nreason = "Wrong labels."\n')
-    acting.commit(place.root, "Go back")
-    ran, did = place.act("push", before=before)
-    assert ran.code == 0, ran.said["images"] or ran.log[-3000:]
+def test_a_rollback_file_brings_the_version_that_it_names(workspace):
+    before = acting.git(workspace.root, "rev-parse", "HEAD")
+    (workspace.root / "usecases/letters/rollback.toml").write_text('version = "v3"\nreason = "Wrong labels."\n')
+    acting.commit(workspace.root, "Go back")
+    ran, did = workspace.act("push", before=before)
+    assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
     assert sorted(did) == [("evaluate", "letters"), ("promote", "letters")]
     assert {key: did["evaluate", "letters"][key] for key in ("version", "policy")} == {
         "version": "v3",
@@ -257,21 +259,21 @@ def test_a_rollback_file_brings_the_version_that_it_names(place):
     assert did["promote", "letters"]["reason"] == "Wrong labels."
 
 
-def test_a_file_of_the_repository_is_answered_and_the_answers_are_kept(place):
-    (place.root / "rows.csv").write_text("rows")
-    acting.commit(place.root, "Rows")
+def test_a_file_of_the_repository_is_answered_and_the_answers_are_kept(workspace):
+    (workspace.root / "rows.csv").write_text("rows")
+    acting.commit(workspace.root, "Rows")
     asked = {"input": "rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
-    ran, did = place.act("workflow_dispatch", "predict.yml", inputs=asked)
+    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=asked)
     assert ran.code == 0, ran.log[-3000:]
     flags = {"use-case": "numerals", "input": "/out/rows.csv", "output": "/out/answers.parquet", "out": "/out"}
     assert did == {("predict", "numerals"): flags}
-    kept = place.folder / "artifacts/answers-numerals"
+    kept = workspace.folder / "artifacts/answers-numerals"
     assert sorted(path.name for path in kept.iterdir()) == ["answers.parquet", "result.json"]
     assert (kept / "answers.parquet").read_text() == "ROWS"
 
 
-def test_a_file_of_rows_that_is_not_there_is_named_before_anything_is_answered(place):
+def test_a_file_of_rows_that_is_not_there_is_named_before_anything_is_answered(workspace):
     asked = {"input": "data/rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
-    ran, did = place.act("workflow_dispatch", "predict.yml", inputs=asked)
+    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=asked)
     assert (ran.code, ran.jobs["predict"], did) == (1, "failure", {}), ran.log[-3000:]
-    assert "there is no such file in this repository" in ran.said["predict"]
+    assert "there is no such file in this repository" in ran.job_logs["predict"]

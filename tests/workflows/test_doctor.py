@@ -23,14 +23,14 @@ def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
     spoil(state)
     github.state = state
     assert github.run("doctor", "acme/models") == 1
-    assert words in github.said
-    assert github.said.count("\n- ") + github.said.startswith("- ") == 1, github.said
-    assert "fix: " in github.said
+    assert words in github.output
+    assert github.output.count("\n- ") + github.output.startswith("- ") == 1, github.output
+    assert "fix: " in github.output
     assert github.changes() == []
     if name in BY_HAND | ASKS:
         return
-    assert github.run("setup", "acme/models") == 0, github.said
-    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("setup", "acme/models") == 0, github.output
+    assert github.run("doctor", "acme/models") == 0, github.output
     assert len(github.state[f"{AT}/rulesets"]) == 1
 
 
@@ -42,7 +42,7 @@ def test_rules_of_another_ruleset_take_nothing_from_those_of_this_one(github, go
     ruled(state).append({"type": "pull_request", "parameters": review})
     ruled(state).append({"type": "required_status_checks", "parameters": checks})
     github.state = state
-    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.output
 
 
 def test_what_the_organization_says_holds_for_its_repositories(github, good):
@@ -52,8 +52,8 @@ def test_what_the_organization_says_holds_for_its_repositories(github, good):
     state[f"{AT}/actions/organization-variables"]["variables"] += found
     state[f"{AT}/actions/variables"]["variables"] = []
     github.state = state
-    assert github.run("doctor", "acme/models") == 0, github.said
-    assert github.run("setup", "acme/models", "--entity", "other") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.output
+    assert github.run("setup", "acme/models", "--entity", "other") == 0, github.output
     assert github.state[f"{AT}/actions/variables"]["variables"] == [{"name": "WANDB_ENTITY", "value": "other"}]
 
 
@@ -68,12 +68,13 @@ def test_a_plan_without_environments_is_named_once_and_is_no_missing_permission(
         state["orgs/acme"] = {"plan": {"name": plan}}
         github.state = state
         assert github.run("doctor", "acme/models") == 1
-        assert github.said.count("- ") == 1 and "private repository on the plan" in github.said, github.said
+        assert github.output.count("- ") == 1 and "private repository on the plan" in github.output, github.output
     state[AT]["visibility"] = "public"
     github.state = state
     assert github.run("doctor", "acme/models") == 1
-    assert github.said.startswith("- GET repos/acme/models/environments/training is not part of the plan"), github.said
-    assert "Upgrade to GitHub Pro" in github.said
+    plan = "- GET repos/acme/models/environments/training is not part of the plan"
+    assert github.output.startswith(plan), github.output
+    assert "Upgrade to GitHub Pro" in github.output
 
 
 def test_an_enterprise_has_reviewers_in_private_too(github, good):
@@ -81,7 +82,7 @@ def test_an_enterprise_has_reviewers_in_private_too(github, good):
     state[AT]["visibility"] = "internal"
     state["orgs/acme"] = {"plan": {"name": "enterprise"}}
     github.state = state
-    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.output
 
 
 @pytest.mark.parametrize(
@@ -104,10 +105,10 @@ def test_a_mistake_is_named(github, good, spoil, words, code, said):
     spoil(state)
     github.state = state
     assert github.run("doctor", *words) == code
-    assert said in github.said
-    assert "hint: " in github.said
+    assert said in github.output
+    assert "hint: " in github.output
 
 
 def test_without_gh_it_says_where_to_get_it(github, tmp_path):
     assert github.run("doctor", "acme/models", PATH=str(tmp_path / "nothing")) == 3
-    assert "https://cli.github.com" in github.said
+    assert "https://cli.github.com" in github.output

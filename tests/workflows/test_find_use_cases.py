@@ -46,7 +46,7 @@ def repository(tmp_path):
 
 class Answer:
     def __init__(self, done, output):
-        self.code, self.said = done.returncode, done.stdout + done.stderr
+        self.code, self.output = done.returncode, done.stdout + done.stderr
         found = re.search(r"^models=(.*)$", output, re.MULTILINE)
         self.models = json.loads(found[1]) if found else None
         untouched = re.search(r"^untouched=(.*)$", output, re.MULTILINE)
@@ -162,8 +162,8 @@ def test_two_use_cases_in_one_environment_are_refused_because_they_would_share_a
     commit(repository, "Share")
     answer = ask(repository)
     assert (answer.code, answer.models) == (2, None)
-    assert "glyphs and remote share the environment production" in answer.said
-    assert 'environment = "production-remote"' in answer.said
+    assert "glyphs and remote share the environment production" in answer.output
+    assert 'environment = "production-remote"' in answer.output
 
 
 def test_a_config_that_cannot_be_read_stops_its_own_use_case_alone(repository):
@@ -194,7 +194,7 @@ def test_a_rollback_file_that_is_wrong_is_named(repository, text):
     change(repository, "usecases/glyphs/rollback.toml", text)
     answer = ask(repository)
     assert (answer.code, answer.models) == (2, None)
-    assert "::error title=use case::usecases/glyphs/rollback.toml" in answer.said
+    assert "::error title=use case::usecases/glyphs/rollback.toml" in answer.output
 
 
 @pytest.mark.parametrize("event", ["workflow_dispatch", "push", "pull_request"])
@@ -202,7 +202,7 @@ def test_a_use_case_that_does_not_exist_is_refused_by_name_with_those_that_do(re
     change(repository, "docs/guide.md")
     answer = ask(repository, event, **{"use_case" if event == "workflow_dispatch" else "only": "glyfs\n::set-output::"})
     assert (answer.code, answer.models) == (2, None)
-    line = answer.said.rstrip()
+    line = answer.output.rstrip()
     assert "\n" not in line and line.startswith('::error title=use case::there is no use case "glyfs')
     assert line.endswith("there are: glyphs, remote")
 
@@ -214,7 +214,7 @@ def test_a_dispatch_is_about_the_one_that_it_names_or_the_default_one(repository
     own.edit(repository / "usecases/remote/config.toml", ("default = true\n", ""))
     answer = ask(repository, "workflow_dispatch")
     assert (answer.code, answer.models) == (2, None)
-    assert "there are several use cases: glyphs, remote" in answer.said
+    assert "there are several use cases: glyphs, remote" in answer.output
 
 
 def test_once_a_week_it_is_about_all(repository):

@@ -93,7 +93,7 @@ def test_a_commit_of_no_open_pull_request_gets_no_check(judge, other):
 
 
 def test_it_is_main_s_code_that_looks_and_nothing_of_the_pull_request_is_checked_out():
-    said = workflows()["judge.yml"].said
+    said = workflows()["judge.yml"].content
     assert said["on"] == {"workflow_run": {"workflows": ["Pipeline"], "types": ["requested"]}}
     (checkout,) = (step for _, step in workflows()["judge.yml"].steps() if "checkout" in step.get("uses", ""))
     assert checkout["with"].keys() == {"persist-credentials", "sparse-checkout"}

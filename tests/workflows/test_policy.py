@@ -22,7 +22,7 @@ from tests.workflows.rules import (
     SECRETS,
     STEPS,
     Files,
-    Found,
+    Findings,
     a_call_permits_what_is_called,
     a_check_has_one_name,
     a_checkout_keeps_no_token,
@@ -56,7 +56,7 @@ from tests.workflows.rules import (
 # --- what starts a workflow, and what ends it ------------------------------------------------------------------------
 def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
     """It is an event of the workflow whose group is that of the pull request, and it ends what runs there."""
-    said = files()["pipeline.yml"].said
+    said = files()["pipeline.yml"].content
     assert said["on"]["pull_request"]["types"] == ["opened", "synchronize", "reopened", "closed"]
     assert said["concurrency"] == {
         "group": "pipeline-${{ github.event.pull_request.number || github.run_id }}",
@@ -65,12 +65,12 @@ def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
 
 
 def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
-    assert {"pull_request", "merge_group"} <= files()["ci.yml"].said["on"].keys()
+    assert {"pull_request", "merge_group"} <= files()["ci.yml"].content["on"].keys()
 
 
 def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
     """A runner has several, of which the newest would be taken: then no job tests the oldest."""
-    said = files()["ci.yml"].said["jobs"]["test"]
+    said = files()["ci.yml"].content["jobs"]["test"]
     (step,) = [step for step in said["steps"] if step.get("run") == ".ci/run tests"]
     assert step["env"] == {"PYTHON": "python${{ matrix.python }}"}
     assert said["strategy"]["matrix"]["python"][0] == "3.11"
@@ -79,7 +79,7 @@ def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
 class Rule(NamedTuple):
     """A rule, the least number of places it must have looked at, and a violation: in file, this text for that."""
 
-    check: Callable[[Files], Found]
+    check: Callable[[Files], Findings]
     places: int
     file: str
     old: str

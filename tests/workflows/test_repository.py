@@ -27,8 +27,8 @@ def test_a_fresh_repository_is_set_up_and_the_second_time_changes_nothing(github
     is_set_up(github)
     made = github.changes()
     assert len(made) >= 8
-    assert github.run("doctor", "acme/models") == 0, github.said
-    assert github.run("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme") == 0, github.said
+    assert github.run("doctor", "acme/models") == 0, github.output
+    assert github.run("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme") == 0, github.output
     assert github.changes() == made
     production = github.state[f"{AT}/environments/production"]["protection_rules"][0]
     assert production["prevent_self_review"] is True
@@ -44,26 +44,26 @@ def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(
     words = ("acme/models", "--reviewer", "bob", "--entity", "acme")
     assert github.run("setup", *words, "--dry-run") == 0
     for name in ("production", "production-other"):
-        assert f"{AT}/environments/{name} " in github.said
-        assert f"gh secret set WANDB_PROMOTE_KEY --env {name} " in github.said
-    assert github.run("setup", *words) == 1, github.said  # the keys are left
+        assert f"{AT}/environments/{name} " in github.output
+        assert f"gh secret set WANDB_PROMOTE_KEY --env {name} " in github.output
+    assert github.run("setup", *words) == 1, github.output  # the keys are left
     ours = ("acme/models", "--reviewer", "carol", "--environment", "production-other")
-    assert github.run("setup", *ours) == 1, github.said
+    assert github.run("setup", *ours) == 1, github.output
     reviewers = {
         name: github.state[f"{AT}/environments/{name}"]["protection_rules"][0]["reviewers"][0]["reviewer"]["id"]
         for name in ("production", "production-other")
     }
     assert reviewers == {"production": 7, "production-other": 8}
     assert github.run("doctor", "acme/models") == 1
-    assert github.said.count("has no secret WANDB_PROMOTE_KEY") == 2 and "reviewers" not in github.said
+    assert github.output.count("has no secret WANDB_PROMOTE_KEY") == 2 and "reviewers" not in github.output
     assert github.run("setup", *ours[:-1], "staging") == 2
-    assert "there are: production, production-other" in github.said
+    assert "there are: production, production-other" in github.output
 
 
 def test_a_secret_goes_to_gh_alone(github):
     is_set_up(github)
     for name, value in KEYS.items():
-        assert value not in github.said
+        assert value not in github.output
         calls = [call for call in github.changes() if call["words"][:3] == ["secret", "set", name]]
         assert [call["given"] for call in calls] == [value]
         assert all(value not in " ".join(call["words"]) for call in github.changes())
@@ -71,7 +71,7 @@ def test_a_secret_goes_to_gh_alone(github):
 
 def test_without_a_terminal_a_secret_is_left_and_named(github):
     assert github.run("setup", "acme/models", "--reviewer", "bob", "--entity", "acme") == 1
-    assert "not set: there is no value for WANDB_PROMOTE_KEY" in github.said
+    assert "not set: there is no value for WANDB_PROMOTE_KEY" in github.output
     assert not [call for call in github.changes() if call["words"][0] == "secret"]
 
 
@@ -80,8 +80,8 @@ def test_a_dry_run_prints_every_call_and_makes_none(github):
     assert github.run(*words) == 0
     assert github.changes() == []
     for path in ("environments/training", "environments/production", "rulesets", "actions/variables"):
-        assert "gh api --method" in github.said and f"{AT}/{path}" in github.said
-    assert "gh secret set WANDB_PROMOTE_KEY --env production --repo acme/models" in github.said
+        assert "gh api --method" in github.output and f"{AT}/{path}" in github.output
+    assert "gh secret set WANDB_PROMOTE_KEY --env production --repo acme/models" in github.output
 
 
 def test_where_required_reviewers_do_not_exist_the_merge_approves(github, good):
@@ -89,8 +89,8 @@ def test_where_required_reviewers_do_not_exist_the_merge_approves(github, good):
     state[AT]["visibility"] = "private"
     production(state)["protection_rules"] = []
     github.state = state
-    assert github.run("setup", "acme/models", "--approval", "merge") == 0, github.said
-    assert github.run("doctor", "acme/models") == 0, github.said
+    assert github.run("setup", "acme/models", "--approval", "merge") == 0, github.output
+    assert github.run("doctor", "acme/models") == 0, github.output
     for name, value in (("APPROVAL", "merge"), ("PROMOTE_FROM", "main")):
         assert {"name": name, "value": value} in github.state[f"{AT}/actions/variables"]["variables"]
     assert [row["name"] for row in policies(github.state)] == ["main"]
@@ -104,12 +104,12 @@ def test_the_actions_of_others_that_are_allowed_are_those_that_are_used():
 def test_a_dry_run_needs_no_gh(github, tmp_path):
     words = ("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme", "--dry-run")
     assert github.run(*words) == 0
-    with_gh = [line for line in github.said.splitlines() if line.startswith("- ")]
+    with_gh = [line for line in github.output.splitlines() if line.startswith("- ")]
     assert github.run(*words, PATH=str(tmp_path / "nothing")) == 0
-    assert github.said.startswith("`gh` is not installed")
-    assert [line for line in github.said.splitlines() if line.startswith("- ")] == with_gh
-    assert '"id": "the id of acme/teams/ml"' in github.said
-    assert github.said.endswith("Nothing was changed.\n")
+    assert github.output.startswith("`gh` is not installed")
+    assert [line for line in github.output.splitlines() if line.startswith("- ")] == with_gh
+    assert '"id": "the id of acme/teams/ml"' in github.output
+    assert github.output.endswith("Nothing was changed.\n")
 
 
 def test_a_ruleset_that_was_taken_away_is_made_again(github, good):
@@ -117,7 +117,7 @@ def test_a_ruleset_that_was_taken_away_is_made_again(github, good):
     state[f"{AT}/rulesets"] = [{"id": 7, "name": "of somebody else"}]
     ruled(state).clear()
     github.state = state
-    assert github.run("setup", "acme/models") == 0, github.said
+    assert github.run("setup", "acme/models") == 0, github.output
     assert [row["name"] for row in github.state[f"{AT}/rulesets"]][1:] == [state_of_ruleset(good)["name"]]
 
 
@@ -132,8 +132,8 @@ def test_what_github_refuses_is_said_and_is_not_done(github, good):
     state["refuses"] = f"{AT}/rulesets/{state_of_ruleset(good)['id']}"
     github.state = state
     assert github.run("setup", "acme/models") == 1
-    assert "Validation Failed" in github.said
-    assert "1 left to fix" in github.said
+    assert "Validation Failed" in github.output
+    assert "1 left to fix" in github.output
 
 
 def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):

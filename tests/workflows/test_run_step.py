@@ -33,7 +33,7 @@ HOSTILE = (
 
 
 @dataclass
-class Seen:
+class Result:
     """What GitHub gets to see of a step."""
 
     code: int
@@ -65,7 +65,7 @@ def run_step(tmp_path):
     )
     fake.chmod(0o755)
 
-    def run(answer: Any, *, code=0, stderr="", report="", links=None, pipe="", flags=None, **inputs: str) -> Seen:
+    def run(answer: Any, *, code=0, stderr="", report="", links=None, pipe="", flags=None, **inputs: str) -> Result:
         stdout = answer if isinstance(answer, str) else json.dumps(answer)
         plays = {"stdout": stdout, "stderr": stderr, "report": report, "links": links, "pipe": pipe, "code": code}
         (tmp_path / "plays.json").write_text(json.dumps(plays))
@@ -96,7 +96,8 @@ def run_step(tmp_path):
         seen = json.loads(file.read_text()) if file.exists() else {"command": [], "environ": {}}
         outputs = read_outputs((tmp_path / "output").read_text())
         log = done.stdout + done.stderr
-        return Seen(done.returncode, log, outputs, (tmp_path / "summary").read_text(), seen["command"], seen["environ"])
+        summary = (tmp_path / "summary").read_text()
+        return Result(done.returncode, log, outputs, summary, seen["command"], seen["environ"])
 
     return run
 
@@ -135,7 +136,7 @@ def commands(log: str) -> list[str]:
 
 
 def test_the_outputs_are_those_that_the_action_declares(run_step):
-    declared = set(actions()["run-step"].said["outputs"])
+    declared = set(actions()["run-step"].content["outputs"])
     seen = run_step({name: f"the {name}" for name in declared} | {"digest": "d", "reused": True})
     assert seen.outputs == {name: f"the {name}" for name in declared}
     assert (seen.code, commands(seen.log)) == (0, [])

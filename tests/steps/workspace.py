@@ -23,7 +23,7 @@ POLICY = Policy("no_worse", 0.9, 0.005)
 METRICS = Metrics(accuracy=1.0, loss=0.1, calibration_error=0.09, latency_ms=0.1, size_bytes=7, other={})
 
 
-class Desk:
+class Workspace:
     """A project and a registry collection of one test's own; `step` is the fixture that calls a step's main()."""
 
     def __init__(self, step: Callable[..., Any], collection: str, entity: str = "local") -> None:

@@ -9,7 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class StandIn(ThreadingHTTPServer):
+class FakeServer(ThreadingHTTPServer):
     """Answers by its handler at `url`, until it is closed. What it knows and was asked is in its own attributes."""
 
     def __init__(self, handler):
