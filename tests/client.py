@@ -35,7 +35,7 @@ def leave() -> None:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     # The SDK keeps artifacts by their id, and the next server gives the same ids to others.
-    kept = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
-    if kept is not None:
-        kept.artifact_instance_cache.clear()
-        kept.artifact_instance_cache_by_client_id.clear()
+    cache = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
+    if cache is not None:
+        cache.artifact_instance_cache.clear()
+        cache.artifact_instance_cache_by_client_id.clear()

@@ -23,10 +23,10 @@ def references(team: Callable[[Path], None] = own.letters) -> dict[str, str]:
 
     Nothing is built: that may take longer than a test has, and two workers would do it at once.
     """
-    every = wanted(team)
-    if why := _lacking(team):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no container can run here: {why}")
-    return {name: image.reference for name, image in every.items()}
+    available = wanted(team)
+    if reason := _lacking(team):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no container can run here: {reason}")
+    return {name: image.reference for name, image in available.items()}
 
 
 @cache
@@ -51,12 +51,12 @@ def _lacking(team: Callable[[Path], None]) -> str:
 
 def to_the_engine() -> dict[str, str]:
     """What `docker` needs in an emptied environment, to find the engine that the person has chosen."""
-    kept = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    inherited = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
+    return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
-def docker(*words: str, check: bool = True) -> str:
+def docker(*args: str, check: bool = True) -> str:
     """What the `docker` command answers, standard error with it."""
-    done = subprocess.run(["docker", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(["docker", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert not check or done.returncode == 0, done.stdout
     return done.stdout

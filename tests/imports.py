@@ -8,7 +8,7 @@ from pathlib import Path
 
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, anywhere in it, but what only a type checker would."""
-    found: set[str] = set()
+    names: set[str] = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     unread = {
         id(node)
@@ -20,8 +20,8 @@ def imports(path: Path) -> set[str]:
         if id(node) in unread:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are written from the root"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names

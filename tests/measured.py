@@ -42,9 +42,9 @@ def measured() -> Iterator[None]:
         STARTS.unlink()
 
 
-def coverage(*words: str, into: IO[str] | None = None) -> int:
+def coverage(*args: str, into: IO[str] | None = None) -> int:
     """Run coverage.py on what was noted; without `into` it prints."""
-    command = [sys.executable, "-m", "coverage", *words, f"--data-file={DATA}"]
+    command = [sys.executable, "-m", "coverage", *args, f"--data-file={DATA}"]
     return subprocess.run(command, cwd=ROOT, check=False, stdout=into).returncode
 
 

@@ -137,7 +137,7 @@ def parts(function):
     for parent in ast.walk(function):
         for name, value in ast.iter_fields(parent):
             children = value if isinstance(value, list) else [value]
-            yield from ((parent, name, children, place, node) for place, node in enumerate(children))
+            yield from ((parent, name, children, i, node) for i, node in enumerate(children))
 
 
 def mutants(module, functions):
@@ -160,16 +160,16 @@ def mutants(module, functions):
             if (body := without_function(function)) is not None:
                 yield mutant(function, function.name, function, function, "body", body)
             continue
-        found = []
-        for parent, name, children, place, node in parts(function):
+        mutants_of_function = []
+        for parent, name, children, i, node in parts(function):
             if (instead := without(parent, name, node)) is None:
                 continue
-            several = [*children[:place], *instead, *children[place + 1 :]]
-            where = f"{module.__name__.rpartition('.')[2]}.{function.name}, line {node.lineno}"
-            rule = f"{where}: {ast.unparse(node).splitlines()[0][:100]}"
+            several = [*children[:i], *instead, *children[i + 1 :]]
+            location = f"{module.__name__.rpartition('.')[2]}.{function.name}, line {node.lineno}"
+            rule = f"{location}: {ast.unparse(node).splitlines()[0][:100]}"
             several = several if isinstance(getattr(parent, name), list) else instead[0]
-            found.append(mutant(function, rule, node, parent, name, several))
-        yield from sorted(found, key=lambda mutant: min(mutant.lines))
+            mutants_of_function.append(mutant(function, rule, node, parent, name, several))
+        yield from sorted(mutants_of_function, key=lambda mutant: min(mutant.lines))
 
 
 @contextmanager
@@ -227,10 +227,10 @@ def nearest(mutant, lines, own):
     of its parameters, and what runs through lines that few others do. own: what the id of the rule's own test has to
     contain.
     """
-    near = [item for item, every in lines.items() if every & mutant.lines]
+    near = [item for item, covered in lines.items() if covered & mutant.lines]
     if own is not None:
         return [item for item in near if own in f"{item.nodeid}["]
-    runs = Counter(line for every in lines.values() for line in every)
+    runs = Counter(line for covered in lines.values() for line in covered)
     rarest = {item: sorted(runs[line] for line in lines[item] & mutant.function)[0] for item in near}
     turns = Counter()
     turn = {}
@@ -241,12 +241,12 @@ def nearest(mutant, lines, own):
 
 
 def pytest_runtestloop(session):
-    asked = json.loads(os.environ["MUTATE"])
-    modules = [importlib.import_module(name) for name in asked["modules"]]
+    request = json.loads(os.environ["MUTATE"])
+    modules = [importlib.import_module(name) for name in request["modules"]]
     lines = {item: lines_of(item, {module.__file__ for module in modules}) for item in session.items}
     needless = 0
-    for mutant in (mutant for module in modules for mutant in mutants(module, asked["own"] is not None)):
-        own = None if asked["own"] is None else asked["own"].get(mutant.rule, "no test of its own")
+    for mutant in (mutant for module in modules for mutant in mutants(module, request["own"] is not None)):
+        own = None if request["own"] is None else request["own"].get(mutant.rule, "no test of its own")
         with in_place(mutant):
             red = next((item.name for item in nearest(mutant, lines, own) if goes_red(item)), None)
         needless += red is None

@@ -137,14 +137,14 @@ def cells(root: Path) -> None:
     )
 
 
-def python(*words: str) -> list[str]:
+def python(*args: str) -> list[str]:
     """The command line of `python -m ...` in which these use cases are known; more words may follow."""
     program = "import sys, runpy; from tests.own import install; install(); del sys.argv[0]; "
     return [
         sys.executable,
         "-c",
         f"{program}runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)",
-        *words,
+        *args,
     ]
 
 

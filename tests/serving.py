@@ -78,11 +78,11 @@ def runner_with(changes: str, python: str = sys.executable) -> list[str]:
     return [python, "-c", f"{changes}\nimport runpy; runpy.run_module('runner', run_name='__main__', alter_sys=True)"]
 
 
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+def until(condition: Callable[[], Any], description: str, deadline_s: float = DEADLINE_S) -> Any:
     """The first true answer of `condition`, polled; fails the test after the deadline."""
     deadline = time.monotonic() + deadline_s
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
+        assert time.monotonic() < deadline, f"waited {deadline_s} s for {description}"
         time.sleep(0.02)
     return answer
 

@@ -62,9 +62,9 @@ FRAMEWORKS = {"keras", "tensorflow", "sklearn"}
 
 def files(folder: str) -> list[Path]:
     """The modules of a folder; a use case's own tests are not among them."""
-    found = sorted(path for path in (ROOT / folder).rglob("*.py") if not path.name.startswith("test_"))
-    assert found, folder
-    return found
+    paths = sorted(path for path in (ROOT / folder).rglob("*.py") if not path.name.startswith("test_"))
+    assert paths, folder
+    return paths
 
 
 def room_of(path: Path) -> str:

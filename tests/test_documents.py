@@ -92,8 +92,8 @@ def test_every_make_target_exists(document):
     targets = set(" ".join(re.findall(r"^([\w -]+):", text("Makefile"), flags=re.MULTILINE)).split())
     page = without_output(document.read_text(encoding="utf-8"))
     blocks = re.findall(r"`make ([^`]+)`|^make ([^#\n]+)", page, flags=re.MULTILINE)
-    for words in (shlex.split(" ".join(block)) for block in blocks):
-        assert {word for word in words if "=" not in word} <= targets, words
+    for args in (shlex.split(" ".join(block)) for block in blocks):
+        assert {word for word in args if "=" not in word} <= targets, args
 
 
 # --- the site ---------------------------------------------------------------------------------------------------------
@@ -199,24 +199,24 @@ def commands(name: str) -> list[str]:
 
 def understood(line: str) -> bool:
     """Whether make and the program behind it take this line."""
-    words = shlex.split(line)
-    if words[0] == "make":
-        settings = dict(word.split("=", 1) for word in words[1:] if "=" in word)
-        targets = [word for word in words[1:] if "=" not in word]
+    args = shlex.split(line)
+    if args[0] == "make":
+        settings = dict(word.split("=", 1) for word in args[1:] if "=" in word)
+        targets = [word for word in args[1:] if "=" not in word]
         assert set(settings) <= SETTINGS, line
-        said = subprocess.run(
-            ["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
+        done = subprocess.run(
+            ["make", "-n", *args[1:]], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
         )
-        assert said.returncode == 0, said.stderr
-        if targets and "-m runner" in said.stdout:
-            words = shlex.split(settings.get("ARGS", ""))
+        assert done.returncode == 0, done.stderr
+        if targets and "-m runner" in done.stdout:
+            args = shlex.split(settings.get("ARGS", ""))
             use_case = settings.get("USE_CASE")
             if use_case in SHIPPED and use_case not in config.list_names():
                 return True  # a team has deleted it, and its flags with it
-            runner.parse_args([targets[0], *words], {"USE_CASE": use_case if use_case in SHIPPED else own.USE_CASE})
+            runner.parse_args([targets[0], *args], {"USE_CASE": use_case if use_case in SHIPPED else own.USE_CASE})
         return settings.get("USE_CASE", "letters") in EXAMPLES
-    if words[:2] == [".venv/bin/python", "-m"]:
-        module, flags = words[2], words[3:]
+    if args[:2] == [".venv/bin/python", "-m"]:
+        module, flags = args[2], args[3:]
         if module == "modelgate_server" and flags[:1] and flags[0] in COMMANDS:
             module, flags = COMMANDS[flags[0]].module, flags[1:]
         elif not module.startswith(("steps.", "benchmarks.", "tests.")):
@@ -232,9 +232,9 @@ def understood(line: str) -> bool:
 
 @pytest.mark.parametrize("name", TYPED)
 def test_every_command_is_understood_as_it_is_printed(name):
-    found = commands(name)
-    assert found
-    assert [line for line in found if not understood(line)] == []
+    printed = commands(name)
+    assert printed
+    assert [line for line in printed if not understood(line)] == []
 
 
 @pytest.mark.parametrize("line", ["python -m steps.build --help", "pip install x", "make run USE_CASE=nothing"])
@@ -277,7 +277,7 @@ def test_adapting_names_every_key_of_the_configuration():
     page = text("docs/how-to/adapting.md")
     kinds = {"": config.Config, "data": config.Data, "build": config.Build, "gate": config.Gate}
     kinds |= {"approval": config.Approval, "runs_on": config.RunsOn}
-    keys = {one.name for kind in kinds.values() for one in dataclasses.fields(kind)} - {"name", "train", *kinds}
+    keys = {item.name for kind in kinds.values() for item in dataclasses.fields(kind)} - {"name", "train", *kinds}
     for key in keys:
         assert f"`{key}`" in page or f"] {key}`" in page, key
 

@@ -16,7 +16,7 @@ def forget() -> None:
     engine._lacking.cache_clear()
 
 
-def said(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> str:
+def get_message(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> str:
     monkeypatch.setenv("CI", ci)
     forget()
     try:
@@ -30,7 +30,7 @@ def said(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) ->
 @pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
 def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, ci: str, kind: type[BaseException]) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "no container can run here: the `docker` command is not installed" in said(monkeypatch, ci, kind)
+    assert "no container can run here: the `docker` command is not installed" in get_message(monkeypatch, ci, kind)
 
 
 @pytest.mark.parametrize(("ci", "kind"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
@@ -40,4 +40,4 @@ def test_images_that_are_missing_are_named_and_not_built(
     engine.references()  # skips without an engine
     monkeypatch.setenv("BASE_IMAGE", "modelgate-test/nowhere")
     lacking = "lacks the images build, train, link, evaluate, promote, server, predict, serve; build them first: "
-    assert lacking in said(monkeypatch, ci, kind)
+    assert lacking in get_message(monkeypatch, ci, kind)

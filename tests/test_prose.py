@@ -136,10 +136,10 @@ def remarks(path: str) -> list[tuple[int, str]]:
 
 def translated(lines: list[tuple[int, str]]) -> list[str]:
     return [
-        f"line {number}: {found[0]!r}: {advice}"
+        f"line {number}: {match[0]!r}: {advice}"
         for number, line in lines
         for construction, advice in CONSTRUCTIONS.items()
-        if (found := re.search(construction, line, re.IGNORECASE))
+        if (match := re.search(construction, line, re.IGNORECASE))
     ]
 
 
@@ -149,7 +149,9 @@ def names(path: str) -> list[str]:
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            wrong += [f"line {node.lineno}: parameter {one.arg}" for one in arguments if one.arg in PARAMETERS]
+            wrong += [
+                f"line {node.lineno}: parameter {argument.arg}" for argument in arguments if argument.arg in PARAMETERS
+            ]
             wrong += [f"line {node.lineno}: function of"] if node.name == "of" else []
     return wrong
 

@@ -97,9 +97,9 @@ def test_the_median_decides_whether_a_target_is_met(line, right):
 
 
 def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
-    kept = {"machine": {"processor": "P"}, "samples": {"start": [{"first": 0.5, "again": 0.25}]}}
+    record = {"machine": {"processor": "P"}, "samples": {"start": [{"first": 0.5, "again": 0.25}]}}
     before = Path("docs/reference/performance.md").read_text(encoding="utf-8")
-    after = page.replace_between(before, "bench", page.render(kept))
+    after = page.replace_between(before, "bench", page.render(record))
     assert "- processor: P" in after and "| on an empty data folder | 0.50 s | under 1 s | met |" in after
     assert before.split("<!-- bench: begin -->")[0] == after.split("<!-- bench: begin -->")[0]
     assert before.split("<!-- bench: end -->")[1] == after.split("<!-- bench: end -->")[1]
@@ -107,13 +107,13 @@ def test_the_page_takes_the_figures_between_its_marks_and_keeps_the_rest():
 
 def whole(**changes):
     samples = {name: [{}] for name in page.MEASUREMENTS} | changes
-    return json.dumps({"machine": {}, "samples": {name: taken for name, taken in samples.items() if taken}})
+    return json.dumps({"machine": {}, "samples": {name: values for name, values in samples.items() if values}})
 
 
 def test_the_page_takes_the_newest_figures_that_are_of_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "KEPT", tmp_path)
-    for name, kept in (("1", whole()), ("2", whole()), ("3", whole(load=[]))):
-        (tmp_path / f"{name}.json").write_text(kept)
+    for name, record in (("1", whole()), ("2", whole()), ("3", whole(load=[]))):
+        (tmp_path / f"{name}.json").write_text(record)
     assert page._find_newest() == tmp_path / "2.json"
 
 
@@ -128,8 +128,8 @@ def test_figures_that_are_not_of_everything_are_refused_and_the_page_stays(tmp_p
 
 @pytest.mark.parametrize(("code", "raised"), [(3, "Unavailable: no engine"), (1, "Failed: not built\n  | error: x")])
 def test_images_that_cannot_be_had_are_said_by_the_reason_and_not_by_the_progress(tmp_path, monkeypatch, code, raised):
-    words = f"building train 1/9\n\nerror: {raised.partition(': ')[2]}\n"
-    (tmp_path / "runner.py").write_text(f"import sys\nsys.stderr.write({words!r})\nsys.exit({code})\n")
+    stderr = f"building train 1/9\n\nerror: {raised.partition(': ')[2]}\n"
+    (tmp_path / "runner.py").write_text(f"import sys\nsys.stderr.write({stderr!r})\nsys.exit({code})\n")
     monkeypatch.setattr(containers, "ROOT", tmp_path)
     with pytest.raises((Unavailable, Failed)) as ended:
         containers.prepare()

@@ -26,8 +26,8 @@ def locks(name: str) -> list[str]:
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:
     """A lock as {package: (version, hashes...)}; what a marker says is not compared."""
-    found: dict[str, tuple[str, ...]] = {}
+    values: dict[str, tuple[str, ...]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", text):
         if head := re.match(r"([a-z0-9.\-]+)(?:\[[^]]*\])?==(\S+)", block):
-            found[head[1]] = (head[2], *sorted(re.findall(r"sha256:[0-9a-f]{64}", block)))
-    return found
+            values[head[1]] = (head[2], *sorted(re.findall(r"sha256:[0-9a-f]{64}", block)))
+    return values

@@ -77,19 +77,19 @@ NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}, "serve": {"py
 
 def code_of(name: str) -> set[str]:
     """The files of ours that the steps of an image import, by themselves or by name, and those that a use case may."""
-    found = set(fingerprint.list_sources(f"steps.{step}" for step in STEPS[name]))
+    paths = set(fingerprint.list_sources(f"steps.{step}" for step in STEPS[name]))
     if name == "serve":
         names = {module for path in (ROOT / "serving").glob("*.py") for module in imports(path)}
         ours = {module for module in names if module.startswith("modelgate")}
-        found |= {"serving/", *fingerprint.list_sources(ours | {module.rpartition(".")[0] for module in ours})}
+        paths |= {"serving/", *fingerprint.list_sources(ours | {module.rpartition(".")[0] for module in ours})}
     if name in WITH_CODE:
-        found |= {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
-        found.add("usecases/__init__.py")
+        paths |= {f"modelgate/rows/{path.name}" for path in (ROOT / "modelgate" / "rows").glob("*.py")}
+        paths.add("usecases/__init__.py")
     if name in WITH_ROWS:
-        found |= set(fingerprint.list_sources(rows.get_module(task) for task in rows.KINDS))
+        paths |= set(fingerprint.list_sources(rows.get_module(task) for task in rows.KINDS))
     if name in WITH_MODEL:
-        found |= set(fingerprint.list_sources([frameworks.get_module(ARGUMENTS["FRAMEWORK"])]))
-    return found
+        paths |= set(fingerprint.list_sources([frameworks.get_module(ARGUMENTS["FRAMEWORK"])]))
+    return paths
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
@@ -176,14 +176,14 @@ HOLD = {"keras": ("train", "evaluate"), "sklearn": ("build",), "link": ("link",)
 @pytest.mark.parametrize("lock", HOLD)
 def test_nothing_is_asked_for_that_no_file_imports(lock):
     names = HOLD[lock]
-    asked = {package for path in locks(names[0]) for package in wanted(path)}
+    locked = {package for path in locks(names[0]) for package in wanted(path)}
     code = {"modelgate_server/"} if lock == "server" else {path for name in names for path in code_of(name)}
     files = [file for path in code for file in ((ROOT / path).rglob("*.py") if path[-1] == "/" else [ROOT / path])]
     imported = {package for file in files for package in packages(file)}
-    assert asked - imported - TENSORFLOW == NOT_IMPORTED.get(lock, set()) - imported
+    assert locked - imported - TENSORFLOW == NOT_IMPORTED.get(lock, set()) - imported
     # The server's: ariadne is built on graphql-core, starlette on anyio, and only pytest loads the plugin.
-    assert imported - NOT_INSTALLED.get(lock, set()) <= asked | {"anyio", "graphql-core", "pytest"}
-    assert bool(asked & TENSORFLOW) == ("tensorflow" in imported)
+    assert imported - NOT_INSTALLED.get(lock, set()) <= locked | {"anyio", "graphql-core", "pytest"}
+    assert bool(locked & TENSORFLOW) == ("tensorflow" in imported)
 
 
 @pytest.mark.parametrize("framework", config.FRAMEWORKS)
@@ -211,7 +211,7 @@ def test_the_servers_lock_is_made_from_its_distribution():
 
 def packages(file: Path) -> set[str]:
     """The packages of others that a file imports, wherever in it; but not what only a type checker would."""
-    found: set[str] = set()
+    names: set[str] = set()
     tree = ast.parse(file.read_text(encoding="utf-8"))
     unread = {id(node) for test in ast.walk(tree) if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
               for node in ast.walk(test)}  # fmt: skip
@@ -219,11 +219,11 @@ def packages(file: Path) -> set[str]:
         if id(node) in unread:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
+            names.add(node.module.partition(".")[0])
     own = {"modelgate", "modelgate_server", "serving", "steps", "usecases"} | set(sys.stdlib_module_names)
-    return {PACKAGES.get(name, name) for name in found - own}
+    return {PACKAGES.get(name, name) for name in names - own}
 
 
 @pytest.mark.parametrize("name", ON_PYTHON)
@@ -311,10 +311,10 @@ def test_a_tag_changes_with_what_the_image_is_made_of(checkout, touched, changed
 
 
 def test_a_tag_is_the_same_in_another_folder_and_another_on_another_base(checkout, tmp_path):
-    here = images.wanted(checkout, "glyphs")
-    assert here == images.wanted(own.clone(tmp_path / "elsewhere"), "glyphs")
+    original = images.wanted(checkout, "glyphs")
+    assert original == images.wanted(own.clone(tmp_path / "elsewhere"), "glyphs")
     other = images.wanted(checkout, "glyphs", base="debian")
-    assert all(other[name].reference != here[name].reference for name in images.NAMES)
+    assert all(other[name].reference != original[name].reference for name in images.NAMES)
 
 
 def test_each_use_case_has_images_of_its_own_and_the_server_is_one(checkout):
@@ -347,8 +347,8 @@ def test_what_judges_a_model_of_scikit_learn_has_its_types_to_read_and_of_keras_
     model = "usecases/glyphs/model.py"
     assert {name for name, image in images.wanted(checkout, "glyphs").items() if model in image.inputs} == {"train"}
     own.edit(checkout / "usecases/glyphs/config.toml", ('framework = "keras"', 'framework = "sklearn"'))
-    every = images.wanted(checkout, "glyphs")
-    assert {name for name, image in every.items() if model in image.inputs} == WITH_MODEL
+    available = images.wanted(checkout, "glyphs")
+    assert {name for name, image in available.items() if model in image.inputs} == WITH_MODEL
     for step in ("evaluate", "predict", "promote", "audit"):
         assert 'part(args.use_case, "model")' not in (ROOT / f"steps/{step}.py").read_text(encoding="utf-8")
 
@@ -356,27 +356,29 @@ def test_what_judges_a_model_of_scikit_learn_has_its_types_to_read_and_of_keras_
 def test_the_framework_is_the_one_that_the_config_names(checkout):
     own.edit(checkout / "usecases/glyphs/config.toml", ('framework = "keras"', 'framework = "sklearn"'))
     (checkout / "modelgate/frameworks/sklearn_format.py").touch()
-    every = images.wanted(checkout, "glyphs")
-    assert {name: image.base.name for name, image in every.items() if image.base} == dict.fromkeys(WITH_CODE, "sklearn")
-    assert len({image.base.reference for image in every.values() if image.base}) == 1
+    available = images.wanted(checkout, "glyphs")
+    assert {name: image.base.name for name, image in available.items() if image.base} == dict.fromkeys(
+        WITH_CODE, "sklearn"
+    )
+    assert len({image.base.reference for image in available.values() if image.base}) == 1
     for name in ("train", "evaluate"):
-        formats = [path for path in every[name].inputs if path.endswith("_format.py")]
+        formats = [path for path in available[name].inputs if path.endswith("_format.py")]
         assert formats == ["modelgate/frameworks/sklearn_format.py"]
 
 
 def test_a_use_case_s_own_packages_lie_between_the_framework_and_its_files(checkout):
     plain = images.wanted(checkout, "glyphs")
     (checkout / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
-    every = images.wanted(checkout, "glyphs")
-    assert [image.name for image in images.add_bases([every["train"], every["evaluate"]])] == [
+    available = images.wanted(checkout, "glyphs")
+    assert [image.name for image in images.add_bases([available["train"], available["evaluate"]])] == [
         "keras",
         "keras-packages",
         "train",
         "evaluate",
     ]
-    assert every["build"].base.name == "sklearn-packages" and every["build"].base.base == plain["build"].base
-    assert every["train"].base.reference.startswith("modelgate/keras-packages:glyphs-")
-    assert every["link"] == plain["link"]
+    assert available["build"].base.name == "sklearn-packages" and available["build"].base.base == plain["build"].base
+    assert available["train"].base.reference.startswith("modelgate/keras-packages:glyphs-")
+    assert available["link"] == plain["link"]
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -68,9 +68,9 @@ def push(root: Path, registry: str, folder: Path, **environ: str) -> tuple[dict[
     """The real script: the images by digest, the names of those that it pushed, and its log."""
     output = folder / "output"
     output.write_text("")
-    told = {"REPOSITORY": f"{registry}/team/models", "USE_CASE": "", "GITHUB_OUTPUT": str(output)}
+    variables = {"REPOSITORY": f"{registry}/team/models", "USE_CASE": "", "GITHUB_OUTPUT": str(output)}
     done = subprocess.run(
-        [sys.executable, SCRIPT], cwd=root, env=os.environ | told | environ, capture_output=True, text=True
+        [sys.executable, SCRIPT], cwd=root, env=os.environ | variables | environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = dict(line.split("=", 1) for line in output.read_text().splitlines())
@@ -104,9 +104,9 @@ def test_a_changed_model_is_built_and_pushed_as_kilobytes_by_an_engine_that_pull
     keras = f"{registry}/team/models/{wanted()['train'].base.reference.rpartition('/')[2]}"  # type: ignore[union-attr]
     before = held(tmp_path)
 
-    given = [f"{registry}/team/models/promote:{wanted()['promote'].reference.rpartition(':')[2]}"]
+    pushed_references = [f"{registry}/team/models/promote:{wanted()['promote'].reference.rpartition(':')[2]}"]
     archive = tmp_path / "given.tar"
-    docker("save", "--output", str(archive), *given)
+    docker("save", "--output", str(archive), *pushed_references)
     docker("--host", empty, "load", "--input", str(archive))
     archive.unlink()
     own.edit(root / "usecases/letters/model.py", ("Conv2D(64", "Conv2D(32"))
@@ -114,8 +114,8 @@ def test_a_changed_model_is_built_and_pushed_as_kilobytes_by_an_engine_that_pull
 
     # What it downloaded: one framework's image, and nothing from a package index, which it could not reach.
     assert pushed == ["promote", "train"], log
-    there = docker("--host", empty, "image", "ls", "--digests", "--format", "{{.Repository}}").split()
-    assert {name.rpartition("/")[2] for name in there} == {"promote", "keras", "train"}
+    listed = docker("--host", empty, "image", "ls", "--digests", "--format", "{{.Repository}}").split()
+    assert {name.rpartition("/")[2] for name in listed} == {"promote", "keras", "train"}
     assert "RUN --mount" not in log
     downloaded = layers(keras)
     # What it built and pushed.

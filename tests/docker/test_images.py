@@ -62,8 +62,8 @@ def test_it_says_how_it_is_used_with_nothing_given_and_nothing_allowed(built, na
 
 
 def test_audit_is_promotes_image_with_another_entrypoint(built):
-    said = docker("run", *SEALED, "--entrypoint=python", built["promote"], "-m", "steps.audit", "--help")
-    assert "usage: python -m steps.audit " in said
+    output = docker("run", *SEALED, "--entrypoint=python", built["promote"], "-m", "steps.audit", "--help")
+    assert "usage: python -m steps.audit " in output
 
 
 @pytest.mark.parametrize("name", images.NAMES)
@@ -117,8 +117,8 @@ def test_the_service_says_on_a_read_only_root_why_it_has_no_version(built):
     volume = ("--mount=type=volume,target=/data", "--network=none", "--detach")
     running = docker("run", *SEALED, *volume, *environment, built["serve"]).split()[-1]
     try:
-        said = docker("exec", running, "timeout", "60", "python", "-c", ask)
-        assert said.split() == ["False", "wandb_unreachable"]
+        output = docker("exec", running, "timeout", "60", "python", "-c", ask)
+        assert output.split() == ["False", "wandb_unreachable"]
         docker("exec", running, "python", "-c", "open('/data/x', 'w')")
     finally:
         docker("rm", "--force", "--volumes", running)
@@ -129,10 +129,10 @@ def test_it_has_the_packages_of_its_locks_and_no_others(built, name):
     listed = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
     wanted = {package for lock in locks(name) for package in entries((ROOT / lock).read_text())}
     theirs = set(python(base_name(), listed).split())
-    there = set(python(built[name], listed).split())
+    installed = set(python(built[name], listed).split())
     # Of two TensorFlows, the marker chooses one.
-    assert there - theirs <= wanted
-    assert wanted - there <= {"tensorflow", "tensorflow-cpu"}
+    assert installed - theirs <= wanted
+    assert wanted - installed <= {"tensorflow", "tensorflow-cpu"}
 
 
 def test_tensorflow_is_there_without_what_only_a_compiler_reads(built):
@@ -176,14 +176,14 @@ def test_a_use_case_s_own_packages_are_in_the_images_that_run_its_code_and_in_no
     command = [sys.executable, "-m", "runner", "images", "train", "link"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    made = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    assert (made["keras"], made["link"]) == (base_of("train"), built["link"])
+    references = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert (references["keras"], references["link"]) == (base_of("train"), built["link"])
     find = "from importlib.util import find_spec; print(find_spec('iniconfig') is not None)"
     try:
-        assert python(made["train"], find).strip() == "True"
+        assert python(references["train"], find).strip() == "True"
         assert python(built["train"], find).strip() == "False"
     finally:
-        docker("rmi", made["train"], made["keras-packages"])
+        docker("rmi", references["train"], references["keras-packages"])
 
 
 def test_it_may_do_nothing_but_its_work(built):
@@ -193,8 +193,8 @@ def test_it_may_do_nothing_but_its_work(built):
         "    try: open(path, 'w'); print('wrote', path)\n"
         "    except OSError as error: print(error.strerror)"
     )
-    said = python(built["link"], program).splitlines()
-    assert said == ["10001 0000000000000000", "Read-only file system", "Read-only file system", "wrote /tmp/x"]
+    output = python(built["link"], program).splitlines()
+    assert output == ["10001 0000000000000000", "Read-only file system", "Read-only file system", "wrote /tmp/x"]
 
 
 def test_the_server_is_healthy_on_a_folder_of_its_user(built, tmp_path):
@@ -214,20 +214,22 @@ def test_the_server_is_healthy_on_a_folder_of_its_user(built, tmp_path):
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
-def found_in_layers(reference: str, folder: Path, text: str) -> list[str]:
+def find_in_layers(reference: str, folder: Path, text: str) -> list[str]:
     """Files of an image's layers, over those of the base, in which a text stands; and its history, if it does there."""
     archive = folder / "image.tar"
     docker("save", "--output", str(archive), reference)
-    found = ["history"] if text in docker("history", "--no-trunc", reference) + json.dumps(inspected(reference)) else []
+    places_found = (
+        ["history"] if text in docker("history", "--no-trunc", reference) + json.dumps(inspected(reference)) else []
+    )
     with tarfile.open(archive) as image:
         (manifest,) = json.load(image.extractfile("manifest.json"))  # type: ignore[arg-type]
         for layer in manifest["Layers"][len(base()["RootFS"]["Layers"]) :]:
             with tarfile.open(fileobj=image.extractfile(layer)) as files:
                 for file in files:
                     if file.isfile() and text.encode() in files.extractfile(file).read():  # type: ignore[union-attr]
-                        found.append(file.name)
+                        places_found.append(file.name)
     archive.unlink()
-    return found
+    return places_found
 
 
 @pytest.fixture
@@ -259,7 +261,7 @@ def test_no_secret_of_the_folder_or_the_environment_gets_into_an_image(built, se
         name, _, reference = line.partition("=")
         try:
             assert reference.rpartition(":")[2] == built[name].rpartition(":")[2]
-            assert found_in_layers(reference, tmp_path, CANARY) == []
+            assert find_in_layers(reference, tmp_path, CANARY) == []
         finally:
             docker("rmi", reference)
 
@@ -273,6 +275,6 @@ def test_a_secret_in_a_layer_would_be_found(built, secretive, tmp_path):
         cwd=secretive, env=os.environ | {"DOCKER_BUILDKIT": "1"}, check=True, capture_output=True,
     )  # fmt: skip
     try:
-        assert found_in_layers("modelgate-test:planted", tmp_path, CANARY) == ["history", "app/hidden"]
+        assert find_in_layers("modelgate-test:planted", tmp_path, CANARY) == ["history", "app/hidden"]
     finally:
         docker("rmi", "modelgate-test:planted")

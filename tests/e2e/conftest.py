@@ -57,9 +57,9 @@ class Clone:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def answer(self, *words: str) -> str:
+    def answer(self, *args: str) -> str:
         """What `python ...` answers in the clone, which has to end well."""
-        done = subprocess.run([self.python, *words], cwd=self.path, env=self.env, capture_output=True, text=True)
+        done = subprocess.run([self.python, *args], cwd=self.path, env=self.env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout or done.stderr  # a step shows its help there
 
@@ -91,7 +91,7 @@ class Clone:
         program = question if "answer =" in question else f"answer = {question}"
         program = f"import json, wandb\napi = wandb.Api()\n{textwrap.dedent(program)}\nprint(json.dumps(answer))"
         with self.open() as client:
-            asked = subprocess.run(
+            done = subprocess.run(
                 [self.python, "-c", program],
                 env={**client, "WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(cache)},
                 cwd=self.path.parent,
@@ -99,8 +99,8 @@ class Clone:
                 text=True,
                 timeout=DEADLINE_S,
             )
-        assert asked.returncode == 0, asked.stderr
-        return json.loads(asked.stdout)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     @contextmanager
     def open(self) -> Iterator[dict[str, str]]:
@@ -118,19 +118,23 @@ class Clone:
 
 def clean_environment(home: Path) -> Mapping[str, str]:
     """The person's environment: no W&B, no GitHub, a HOME of its own."""
-    kept = ("PATH", "LANG", "TMPDIR")
-    return {"HOME": str(home), **{name: os.environ[name] for name in kept if name in os.environ}, **to_the_engine()}
+    inherited = ("PATH", "LANG", "TMPDIR")
+    return {
+        "HOME": str(home),
+        **{name: os.environ[name] for name in inherited if name in os.environ},
+        **to_the_engine(),
+    }
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Clone]:
     path = own.clone(tmp_path / "clone")
     (tmp_path / "home").mkdir()
-    made = Clone(path, dict(clean_environment(tmp_path / "home")))
-    yield made
-    print(made.log)  # for a test that failed
+    copy = Clone(path, dict(clean_environment(tmp_path / "home")))
+    yield copy
+    print(copy.log)  # for a test that failed
     for record in ("step.pid", "server.pid"):  # a test that failed half-way must not leave a process behind
-        if pid := made.pid(record):
+        if pid := copy.pid(record):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

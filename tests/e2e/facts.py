@@ -16,4 +16,4 @@ def facts(collection: str, use_case: str) -> str:
         "entries": f"api.artifacts('promotion', '{project}/{use_case}_promotions')",
         "runs": f"api.runs('{project}')",
     }
-    return f"dict(production={version}.version, {', '.join(f'{name}=len({what})' for name, what in counts.items())})"
+    return f"dict(production={version}.version, {', '.join(f'{name}=len({query})' for name, query in counts.items())})"

@@ -51,13 +51,13 @@ def run(*arguments: str) -> list[tuple[str, float]]:
     return [(name, float(value)) for name, value in (line.split() for line in done.stdout.splitlines()[-4:])]
 
 
-def last_words(*arguments: str) -> dict[str, float]:
+def read_results(*arguments: str) -> dict[str, float]:
     return dict(run(*arguments)[-2:])
 
 
 @pytest.fixture(scope="module")
 def bare() -> dict[str, float]:
-    return last_words("-m", "benchmarks.bare_walkthrough", "--use-case", "glyphs")
+    return read_results("-m", "benchmarks.bare_walkthrough", "--use-case", "glyphs")
 
 
 def test_two_epochs_of_it_are_those_of_the_steps():
@@ -68,7 +68,7 @@ def test_two_epochs_of_it_are_those_of_the_steps():
 
 @pytest.mark.prove
 def test_the_bare_walkthrough_has_the_accuracy_of_the_steps_digit_for_digit(bare):
-    steps = last_words("-c", STEPS, "0")
+    steps = read_results("-c", STEPS, "0")
     assert steps["accuracy"] == bare["accuracy"]
     assert steps["accuracy"] > 0.9
     assert steps["loss"] == pytest.approx(bare["loss"], abs=6e-5)  # nats; it is printed with four decimals here
@@ -76,4 +76,4 @@ def test_the_bare_walkthrough_has_the_accuracy_of_the_steps_digit_for_digit(bare
 
 @pytest.mark.prove
 def test_another_seed_is_another_model(bare):
-    assert last_words("-c", STEPS, "1")["loss"] != pytest.approx(bare["loss"], abs=6e-5)
+    assert read_results("-c", STEPS, "1")["loss"] != pytest.approx(bare["loss"], abs=6e-5)

@@ -91,20 +91,20 @@ def zip_headers(*python: str) -> str:
 
 @pytest.mark.timeout(1800)
 def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
-    code, said = clone.run(*LOOP)
-    assert code == 0, said
-    assert "The plan for letters:" in said
-    made = answers(clone)
+    code, output = clone.run(*LOOP)
+    assert code == 0, output
+    assert "The plan for letters:" in output
+    first = answers(clone)
 
-    code, said = clone.run(*LOOP, "--docker")
-    assert code == 0, said
-    assert {step: answer["reused"] for step, answer in answers(clone).items()} == dict.fromkeys(made, True)
+    code, output = clone.run(*LOOP, "--docker")
+    assert code == 0, output
+    assert {step: answer["reused"] for step, answer in answers(clone).items()} == dict.fromkeys(first, True)
     assert {step: answer["digest"] for step, answer in answers(clone).items()} == {
-        step: answer["digest"] for step, answer in made.items()
+        step: answer["digest"] for step, answer in first.items()
     }
-    assert "Traceback" not in said
-    assert "local-" not in said.replace("local-org", "")  # no line to paste has the key in it
-    planned, ran = (re.findall(pattern, said, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
+    assert "Traceback" not in output
+    assert "local-" not in output.replace("local-org", "")  # no line to paste has the key in it
+    planned, ran = (re.findall(pattern, output, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
     assert len(planned) == 5 and len(ran) == 4  # no one approved
     for before, now in zip(planned, ran, strict=False):
         assert now.startswith("docker run --rm --read-only --cap-drop=ALL")
@@ -123,19 +123,24 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert "the embedded server died" in clone.log
     again = answers(clone)
     assert not again["train"]["reused"]
-    assert again["train"] | {"run_url": None} == made["train"] | {"run_url": None}
-    assert again["link"]["digest"] == made["link"]["digest"]
+    assert again["train"] | {"run_url": None} == first["train"] | {"run_url": None}
+    assert again["link"]["digest"] == first["link"]["digest"]
     assert again["train"]["run_url"].startswith(clone.client()["WANDB_BASE_URL"])
     same_zip = zip_headers(sys.executable) == zip_headers(
         "docker", "run", "--rm", "--entrypoint=python", images["build"]
     )
-    assert (again["build"]["digest"] == made["build"]["digest"]) == same_zip
+    assert (again["build"]["digest"] == first["build"]["digest"]) == same_zip
     version = PRODUCTION.format(collection="letters-dev")
-    found, *said = clone.ask(
+    facts_found, *output = clone.ask(
         f"[{facts('letters-dev', 'letters')}, *({version}.metadata[key] for key in ('use_case', 'learning_rate'))]"
     )
-    assert (found["production"], found["models"], found["versions"], found["entries"]) == ("v0", 1, 1, 1)
-    assert said == ["letters", 0.002]
+    assert (facts_found["production"], facts_found["models"], facts_found["versions"], facts_found["entries"]) == (
+        "v0",
+        1,
+        1,
+        1,
+    )
+    assert output == ["letters", 0.002]
 
 
 @pytest.mark.timeout(1800)
@@ -167,13 +172,13 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     wait_for(clone, "step", "train")
     runner.kill()
     runner.wait(DEADLINE_S)
-    code, said = clone.run(*LOOP_OF_A_TABLE, APPROVE="ada")  # without containers
-    assert code == 0, said
+    code, output = clone.run(*LOOP_OF_A_TABLE, APPROVE="ada")  # without containers
+    assert code == 0, output
     assert clone.log.count("that an earlier runner left behind") == 4  # a step and a server, twice
     assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
-    found = clone.ask(facts("cells-dev", "cells"))
-    del found["runs"]  # a killed run stays
-    assert found == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
+    state = clone.ask(facts("cells-dev", "cells"))
+    del state["runs"]  # a killed run stays
+    assert state == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
 
 
 @pytest.mark.prove
@@ -187,8 +192,8 @@ def test_ten_moments(clone, first):
     drawn = random.Random(11)
     ten = [(drawn.choice(("step", "server", "runner")), drawn.random()) for _ in range(10)]
     began = time.monotonic()
-    code, said = clone.run(*LOOP, "--docker", APPROVE="ada")
-    assert code == 0, said
+    code, output = clone.run(*LOOP, "--docker", APPROVE="ada")
+    assert code == 0, output
     whole = time.monotonic() - began
     for number, (victim, moment) in enumerate(ten[first : first + 2], 1):
         loop = (*LOOP, "--docker", "--seed", str(number))
@@ -198,11 +203,11 @@ def test_ten_moments(clone, first):
             time.sleep(0.02)
         if victim == "runner":
             runner.send_signal(signal.SIGKILL)
-        elif found := containers_of(clone, victim):
-            docker("kill", *found, check=False)  # it may end between the look and the kill
+        elif state := containers_of(clone, victim):
+            docker("kill", *state, check=False)  # it may end between the look and the kill
         runner.wait(DEADLINE_S)
-        code, said = clone.run(*loop, APPROVE="ada")
-        assert code == 0, f"after kill {number} of {victim}:\n{said}"
-    found = clone.ask(facts("letters-dev", "letters"))
-    del found["runs"]
-    assert found == {"production": "v2", "datasets": 1, "models": 3, "versions": 3, "entries": 3}
+        code, output = clone.run(*loop, APPROVE="ada")
+        assert code == 0, f"after kill {number} of {victim}:\n{output}"
+    state = clone.ask(facts("letters-dev", "letters"))
+    del state["runs"]
+    assert state == {"production": "v2", "datasets": 1, "models": 3, "versions": 3, "entries": 3}

@@ -48,8 +48,8 @@ def kill_at(clone, seconds: float, victim: str, *arguments: str) -> None:
 def duration(clone) -> float:
     """The seconds of one undisturbed loop here."""
     began = time.monotonic()
-    code, said = clone.run(*LOOP, "--C", "100", APPROVE="ada")
-    assert code == 0, said
+    code, output = clone.run(*LOOP, "--C", "100", APPROVE="ada")
+    assert code == 0, output
     return time.monotonic() - began
 
 
@@ -61,12 +61,12 @@ def kills(clone, moments: int, seed: int) -> None:
         victim = drawn.choice(("step", "step", "server", "runner"))
         loop = (*LOOP, "--C", str(number))
         kill_at(clone, drawn.uniform(0, whole), victim, *loop)
-        code, said = clone.run(*loop, APPROVE="ada")
-        assert code == 0, f"after kill {number} of {victim}:\n{said}"
-    found = clone.ask(facts("cells-dev", "cells"))
-    del found["runs"]  # a killed run stays
+        code, output = clone.run(*loop, APPROVE="ada")
+        assert code == 0, f"after kill {number} of {victim}:\n{output}"
+    state = clone.ask(facts("cells-dev", "cells"))
+    del state["runs"]  # a killed run stays
     promoted = moments + 1
-    assert found == {
+    assert state == {
         "production": f"v{moments}",
         "datasets": 1,
         "models": promoted,
@@ -88,8 +88,8 @@ def test_twenty_moments(clone, seed):
 
 
 def test_between_ledger_entry_and_alias(clone):
-    code, said = clone.run(*LOOP)  # no one approves: it stops there
-    assert code == 0, said
+    code, output = clone.run(*LOOP)  # no one approves: it stops there
+    assert code == 0, output
     program = (
         "import os, signal, sys; from steps import promote; "
         "promote.move_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL); promote.main(sys.argv[1:])"
@@ -103,8 +103,8 @@ def test_between_ledger_entry_and_alias(clone):
     entries = "len(api.artifacts('promotion', 'local/model-registry-dev/cells_promotions'))"
     assert clone.ask(f"[{is_production}, {entries}]") == [False, 1]
 
-    code, said = clone.run(*LOOP, APPROVE="bob")
-    assert code == 0, said
-    found = clone.ask(facts("cells-dev", "cells"))
-    assert (found["production"], found["entries"], found["versions"]) == ("v0", 2, 1)
-    assert "approved by bob" in said  # ada's entry was skipped
+    code, output = clone.run(*LOOP, APPROVE="bob")
+    assert code == 0, output
+    state = clone.ask(facts("cells-dev", "cells"))
+    assert (state["production"], state["entries"], state["versions"]) == ("v0", 2, 1)
+    assert "approved by bob" in output  # ada's entry was skipped

@@ -83,22 +83,22 @@ def use_case_with_columns(request: pytest.FixtureRequest) -> str:
 def test_the_fallback_runs_and_stops_until_approve_goes_on_and_again_changes_nothing(clone):
     """Its source is not there, and no one approves."""
     loop = ("run", "--epochs", "8")
-    code, said = clone.run(*loop)
-    assert code == 0, said
-    assert "remote is not available here" in said and "this run uses glyphs" in said
-    assert "waits for an approval" in said
+    code, output = clone.run(*loop)
+    assert code == 0, output
+    assert "remote is not available here" in output and "this run uses glyphs" in output
+    assert "waits for an approval" in output
     assert (
         clone.ask("api.artifact_collection_exists('local/model-registry-dev/glyphs_promotions', 'promotion')") is False
     )
-    code, said = clone.run("approve", APPROVE="ada")
-    assert code == 0, said
+    code, output = clone.run("approve", APPROVE="ada")
+    assert code == 0, output
     first = clone.ask(facts("glyphs-dev", "glyphs"))
     assert first == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1, "runs": 5}
 
-    code, said = clone.run(*loop, "--use-case", "glyphs")
-    assert code == 0, said
-    assert "unchanged" in said
-    assert said.count("reused") >= 3
+    code, output = clone.run(*loop, "--use-case", "glyphs")
+    assert code == 0, output
+    assert "unchanged" in output
+    assert output.count("reused") >= 3
     assert clone.ask(facts("glyphs-dev", "glyphs")) == first
 
 
@@ -106,9 +106,9 @@ def test_with_its_source_and_without_a_behaviour_of_its_own_it_goes_to_productio
     rows = usecase.load_part("glyphs", "data").load(1300, 497)
     images, labels = np.concatenate([rows.x_train, rows.x_eval]), np.concatenate([rows.y_train, rows.y_eval])
     np.savez(tmp_path / "glyphs.npz", images=images, labels=labels)
-    code, said = clone.run("run", "--epochs", "8", APPROVE="ada", GLYPHS_NPZ=str(tmp_path / "glyphs.npz"))
-    assert code == 0, said
-    assert "approved by ada" in said
+    code, output = clone.run("run", "--epochs", "8", APPROVE="ada", GLYPHS_NPZ=str(tmp_path / "glyphs.npz"))
+    assert code == 0, output
+    assert "approved by ada" in output
     assert clone.ask(facts("remote-dev", "remote"))["production"] == "v0"
 
 
@@ -139,8 +139,8 @@ def ship(clone, use_case):
 
 def look(clone, use_case, settings, program, **env):
     """Take the use case to production; what W&B shows of its rows, once its metric is seen to reach the floor."""
-    code, said = clone.run("run", "--use-case", use_case, APPROVE="ada", **env)
-    assert code == 0, said
+    code, output = clone.run("run", "--use-case", use_case, APPROVE="ada", **env)
+    assert code == 0, output
     seen = clone.ask(program.format(use_case=use_case, metric=settings["gate"]["metric"]))
     assert seen["value"] >= settings["gate"]["at_least"]
     return seen

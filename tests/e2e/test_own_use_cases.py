@@ -38,12 +38,12 @@ def test_two_commands_make_a_use_case_and_take_it_to_production(clone, page):
     clone.answer(*make[1:])
     name = make[4]
     settings = dict(word.split("=") for word in run[2:])
-    code, said = clone.run("run", **settings)
-    assert code == 0, said
-    held = clone.ask(
+    code, output = clone.run("run", **settings)
+    assert code == 0, output
+    versions = clone.ask(
         f"(lambda version: [version.version, version.metadata['use_case'], sorted(version.manifest.entries)])"
         f"(api.artifact('local-org/wandb-registry-model/{name}-dev:production'))"
     )
-    assert held == ["v0", name, ["model.keras" if page == "images" else "model.skops"]]
+    assert versions == ["v0", name, ["model.keras" if page == "images" else "model.skops"]]
     evidence = json.loads((clone.path / ".modelgate/out/evaluate/evidence.json").read_text())
     assert (evidence["task"], evidence["verdict"]) == (PAGES[page], "pass")

@@ -44,7 +44,7 @@ def test_the_calls_of_the_walkthrough(release: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_loop_ends_in_production(version: str, clone) -> None:
     clone.python = python_with(version)
-    code, said = clone.run("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
-    assert code == 0, said
+    code, output = clone.run("run", "--use-case", "glyphs", "--epochs", "10", APPROVE="ada")
+    assert code == 0, output
     promoted = "api.artifact('local-org/wandb-registry-model/glyphs-dev:production').version"
     assert clone.ask(f"dict(sdk=wandb.__version__, production={promoted})") == {"sdk": version, "production": "v0"}

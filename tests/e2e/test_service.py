@@ -26,14 +26,14 @@ PAGE = (ROOT / "docs" / "how-to" / "service.md").read_text(encoding="utf-8")
 
 def block(name: str) -> str:
     """The code block whose first line names this file."""
-    found = re.findall(rf"^```\w+\n(# {re.escape(name)}\n.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
-    assert len(found) == 1, name
-    return str(found[0])
+    matches = re.findall(rf"^```\w+\n(# {re.escape(name)}\n.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert len(matches) == 1, name
+    return str(matches[0])
 
 
 def workflow() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(block(".github/workflows/test.yml"))
-    return found
+    parsed: dict[str, Any] = yaml.safe_load(block(".github/workflows/test.yml"))
+    return parsed
 
 
 def services_and_tests() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -45,11 +45,11 @@ def services_and_tests() -> tuple[dict[str, Any], dict[str, Any]]:
 def stranger(tmp_path):
     """`stranger(*arguments, **environment)` runs the page's test in a folder of its own, and returns how it went."""
     (tmp_path / "test_training.py").write_text(block("test_training.py"), encoding="utf-8")
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-        env = kept | environment
+        env = inherited | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
 
     return run

@@ -31,8 +31,8 @@ DIGESTS = """
 
 def loop(clone, *flags):
     """Run the loop up to the question; returns the steps that really ran."""
-    code, said = clone.run("run", "--use-case", "glyphs", *flags)
-    assert code == 0, said
+    code, output = clone.run("run", "--use-case", "glyphs", *flags)
+    assert code == 0, output
     return {step for step in STEPS if not answer(clone, step)["reused"]}
 
 

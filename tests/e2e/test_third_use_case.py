@@ -25,22 +25,22 @@ def team(clone):
 
 @pytest.mark.prove
 def test_a_copied_and_edited_use_case_runs_the_whole_loop_when_it_is_the_only_one(team):
-    code, said = team.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
-    assert code == 0, said
-    assert "The plan for letters:" in said
-    held = team.ask(
+    code, output = team.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
+    assert code == 0, output
+    assert "The plan for letters:" in output
+    versions = team.ask(
         "(lambda version: [version.version, *(version.metadata[key] for key in ('use_case', 'learning_rate'))])"
         "(api.artifact('local-org/wandb-registry-model/letters-dev:production'))"
     )
-    assert held == ["v0", "letters", 0.002]
+    assert versions == ["v0", "letters", 0.002]
     answer = json.loads((team.path / ".modelgate/out/evaluate/result.json").read_text())
     assert answer["accuracy"] > 0.9
 
 
 def test_without_its_variable_build_says_what_to_set(team):
-    code, said = team.run("run", APPROVE="ada")
+    code, output = team.run("run", APPROVE="ada")
     assert code == 3
-    assert "LETTERS_LIMIT is not set" in said and "Traceback" not in said
+    assert "LETTERS_LIMIT is not set" in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize("name", ["link", "train", "evaluate", "build", "promote", "audit"])
@@ -52,17 +52,18 @@ def test_every_step_shows_its_help_when_those_that_shipped_are_gone(team, name):
 
 def test_a_build_model_that_lacks_a_hyperparameter_is_told_which(team):
     edit(team.path / "usecases/letters/model.py", (", **_: object)", ")"))
-    code, said = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
+    code, output = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 2
     assert (
-        "usecases/letters/model.py: build_model does not accept batch_size, epochs" in said and "Traceback" not in said
+        "usecases/letters/model.py: build_model does not accept batch_size, epochs" in output
+        and "Traceback" not in output
     )
 
 
 @pytest.mark.parametrize(
-    ("part", "said"), [("data", "usecases/letters/data.py is missing"), ("model", "model.py is missing")]
+    ("part", "message"), [("data", "usecases/letters/data.py is missing"), ("model", "model.py is missing")]
 )
-def test_a_part_that_is_missing_is_named(team, part, said):
+def test_a_part_that_is_missing_is_named(team, part, message):
     (team.path / f"usecases/letters/{part}.py").unlink()
     code, log = team.run("run", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 2

@@ -24,7 +24,7 @@ MADE = Provenance(
 )
 
 
-def told(**candidate):
+def list_changes(**candidate):
     return changes.list_changes(replace(MADE, **candidate), MADE, KNOWN)
 
 
@@ -33,7 +33,7 @@ def config(**changed):
 
 
 def test_what_was_made_as_production_was_says_so_and_by_whom():
-    assert told() == (
+    assert list_changes() == (
         "Made from the same inputs as production. Trained by trainer: https://wandb.example/team/project/runs/1",
     )
 
@@ -55,7 +55,7 @@ def test_the_first_candidate_is_called_that():
     ],
 )
 def test_what_differs_is_in_the_first_line(change, says):
-    (line,) = told(**change)
+    (line,) = list_changes(**change)
     assert line.startswith(f"Differs from production in {says}. Trained by trainer: ")
 
 
@@ -68,7 +68,7 @@ def test_what_differs_is_in_the_first_line(change, says):
     ],
 )
 def test_a_changed_config_is_a_line_of_its_own(change, says):
-    first, line = told(origin=config(**change))
+    first, line = list_changes(origin=config(**change))
     assert first.startswith("Differs from production in config. Trained by trainer: ")
     assert line == says
 
@@ -76,14 +76,14 @@ def test_a_changed_config_is_a_line_of_its_own(change, says):
 def test_planted_keys_push_no_real_change_out():
     """Anyone who can write to the project can edit the config of a run."""
     planted = {f"a{number}": "x" * 5000 for number in range(2000)}
-    first, known, others = told(origin=config(**planted, epochs=20, rate=": http://evil.example"))
+    first, known, others = list_changes(origin=config(**planted, epochs=20, rate=": http://evil.example"))
     assert first.startswith("Differs from production in config. Trained by trainer: https://")
     assert known == "Config, 2 changed: epochs 10 to 20, rate nothing to :http://evil.example."
     assert others == "Config: 2,000 keys that train does not set differ."
 
 
 def test_the_dataset_of_a_run_is_named_as_rows_and_not_as_config():
-    assert told(origin=config(dataset="team/project/glyphs_dataset:v1")) == told()
+    assert list_changes(origin=config(dataset="team/project/glyphs_dataset:v1")) == list_changes()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_dataset_of_a_run_is_named_as_rows_and_not_as_config():
     ],
 )
 def test_what_is_unusual_is_a_line_of_its_own(change, says):
-    assert told(**change)[1:] == (says,)
+    assert list_changes(**change)[1:] == (says,)
 
 
 def test_what_nobody_knows_of_production_is_said():
@@ -111,5 +111,5 @@ def test_what_nobody_knows_of_production_is_said():
 
 def test_text_from_outside_is_short_and_printable():
     evil = dict.fromkeys(KNOWN, "x\u202e" * 5000)
-    for line in told(origin=replace(ORIGIN, config=evil, account="m\x1b[2J" * 1000)):
+    for line in list_changes(origin=replace(ORIGIN, config=evil, account="m\x1b[2J" * 1000)):
         assert line.isprintable() and len(line) < 300

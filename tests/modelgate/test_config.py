@@ -125,11 +125,11 @@ def refused():
 
 
 def test_every_key_there_is_is_in_the_example(folder):
-    made = config.load("mine")
-    assert made.train["learning_rate"] == 0.001
-    assert made.data.env == ("ROWS_CSV",)
-    assert (made.runs_on.train, made.runs_on.evaluate) == (("self-hosted", "gpu"), ("ubuntu-24.04",))
-    assert {one.name for one in dataclasses.fields(made)} == {
+    loaded = config.load("mine")
+    assert loaded.train["learning_rate"] == 0.001
+    assert loaded.data.env == ("ROWS_CSV",)
+    assert (loaded.runs_on.train, loaded.runs_on.evaluate) == (("self-hosted", "gpu"), ("ubuntu-24.04",))
+    assert {item.name for item in dataclasses.fields(loaded)} == {
         *("name", "train", *TABLES),
         *(key for table, key in KEYS if table == ""),
     }
@@ -151,9 +151,9 @@ def test_a_key_that_is_misspelt(folder, table, key):
     if table == "train":  # it may be a hyperparameter of the use case's own; the one that is needed is missing
         assert f"train.{key} is missing" in refused()
     else:
-        said = refused()
-        assert f"{table}.{wrong} is not a key".lstrip(".") in said
-        assert f"did you mean {key}?" in said or key in said
+        output = refused()
+        assert f"{table}.{wrong} is not a key".lstrip(".") in output
+        assert f"did you mean {key}?" in output or key in output
 
 
 @pytest.mark.parametrize(("table", "key"), KEYS)
@@ -164,7 +164,7 @@ def test_a_key_of_the_wrong_type(folder, table, key):
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "value", "said"),
+    ("table", "key", "value", "message"),
     [
         ("gate", "policy", '"no_wrose"', 'is "no_wrose" but must be "no_worse" or "better" or "non_inferior" (did you'),
         ("gate", "policy", '"no_wrose"', "did you mean no_worse?"),
@@ -200,9 +200,9 @@ def test_a_key_of_the_wrong_type(folder, table, key):
         ("", "default", '"yes"', "must be true or false"),
     ],
 )  # fmt: skip
-def test_a_value_that_is_not_allowed(folder, table, key, value, said):
+def test_a_value_that_is_not_allowed(folder, table, key, value, message):
     write(folder, changed(table, key, f"{key} = {value}"))
-    assert said in refused()
+    assert message in refused()
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ BEHAVIOUR = "import nothing_that_is_there\n\n\ndef cost(targets, answers):\n    
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "message"),
     [
         ("at_most = 0.1", "gate.at_least is missing"),
         ("at_least = 0.9\nat_most = 0.1", "gate.at_most does not fit accuracy, for which more is better"),
@@ -232,11 +232,11 @@ BEHAVIOUR = "import nothing_that_is_there\n\n\ndef cost(targets, answers):\n    
         ('metric = "cost"\nat_most = 1\nat_least = 1', "but not both"),
     ],
 )
-def test_limits_of_the_gate_that_do_not_fit_each_other(folder, limits, said):
+def test_limits_of_the_gate_that_do_not_fit_each_other(folder, limits, message):
     (folder / "mine" / "behaviour.py").write_text(BEHAVIOUR)
-    kept = WHOLE.replace('metric = "accuracy"\n', "").replace("at_least = 0.9\n", "")
-    write(folder, kept.replace("margin = 0.005", f"margin = 0.005\n{limits}"))
-    assert said in refused()
+    text = WHOLE.replace('metric = "accuracy"\n', "").replace("at_least = 0.9\n", "")
+    write(folder, text.replace("margin = 0.005", f"margin = 0.005\n{limits}"))
+    assert message in refused()
 
 
 def test_a_margin_of_nothing_cannot_be_shown(folder):
@@ -279,8 +279,8 @@ def test_bytes_that_are_no_text(folder):
 
 @pytest.mark.parametrize("table", ["train", *TABLES])
 def test_a_table_that_is_no_table(folder, table):
-    kept = [part for part in re.split(r"\n(?=\[)", WHOLE) if not part.startswith(f"[{table}]")]
-    write(folder, "\n".join([f"{table} = 1", *kept]))
+    tables = [part for part in re.split(r"\n(?=\[)", WHOLE) if not part.startswith(f"[{table}]")]
+    write(folder, "\n".join([f"{table} = 1", *tables]))
     assert f"{table} must be a table" in refused()
 
 

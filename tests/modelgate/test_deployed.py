@@ -24,7 +24,7 @@ NOW = ledger.parse_time("2026-11-23T10:00:00Z") + timedelta(seconds=600)  # ten 
 MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), st.integers(0, 5)), min_size=1)
 
 
-def made(moves):
+def build_entries(moves):
     """The entries that these promotions leave, as the ledger is read."""
     history = History()
     history.promote(0)
@@ -38,30 +38,30 @@ def made(moves):
 def answer_for(entry):
     """What a service says that runs what this entry promoted."""
     to = entry.content["to"]
-    about = {"version": to["name"], "digest": to["digest"], "sha256": "f" * 64, "ledger_sha256": entry.sha256}
-    return {"use_case": "glyphs", "ready": True, "approved": True, "ledger_entry": f"v{entry.number}", **about}
+    description = {"version": to["name"], "digest": to["digest"], "sha256": "f" * 64, "ledger_sha256": entry.sha256}
+    return {"use_case": "glyphs", "ready": True, "approved": True, "ledger_entry": f"v{entry.number}", **description}
 
 
-def names(said, entries, stale_s=60.0):
-    return [name for name, _ in deployed.list_differences(said, "glyphs", entries, REGISTRY, NOW, stale_s)]
+def names(state, entries, stale_s=60.0):
+    return [name for name, _ in deployed.list_differences(state, "glyphs", entries, REGISTRY, NOW, stale_s)]
 
 
 @settings(max_examples=200, deadline=None)
 @given(MOVES)
 def test_a_service_that_runs_what_was_promoted_last_is_right_whatever_happened_before(moves):
-    entries = made(moves)
+    entries = build_entries(moves)
     assert names(answer_for(deployed.find_promotion(entries, REGISTRY)), entries) == []
 
 
 @settings(max_examples=100, deadline=None)
 @given(MOVES, st.data())
 def test_a_service_that_runs_an_earlier_promotion_is_stale_after_the_stated_time(moves, data):
-    entries = made(moves)
+    entries = build_entries(moves)
     earlier = [entry for entry in entries if entry.applied][:-1]
     if earlier:
-        said = answer_for(data.draw(st.sampled_from(earlier)))
-        assert names(said, entries) == ["service_stale"]
-        assert names(said, entries, stale_s=3600.0) == []
+        state = answer_for(data.draw(st.sampled_from(earlier)))
+        assert names(state, entries) == ["service_stale"]
+        assert names(state, entries, stale_s=3600.0) == []
 
 
 LAST = "2 was promoted last"
@@ -77,21 +77,21 @@ PLANTED = {
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_mismatch_is_found_by_name(name):
-    entries = made([("promote", 1), ("promote", 2)])
-    said = answer_for(entries[-1])
-    assert names(said, entries) == []
+    entries = build_entries([("promote", 1), ("promote", 2)])
+    state = answer_for(entries[-1])
+    assert names(state, entries) == []
     change = PLANTED[name]
-    assert names(None if change is None else said | change, entries) == [name]
+    assert names(None if change is None else state | change, entries) == [name]
 
 
 def test_a_trial_and_a_promotion_that_did_not_take_effect_are_unverified():
-    entries = made([("promote", 1), ("interrupted", 2)])
+    entries = build_entries([("promote", 1), ("interrupted", 2)])
     assert names(answer_for(entries[-1]), entries) == ["service_unverified"]
     assert names(answer_for(entries[1]) | {"approved": False}, entries) == ["service_unverified"]
 
 
 def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_the_same():
-    entry = made([])[0]
+    entry = build_entries([])[0]
     content = {**entry.content, "sha256": {"model": "a" * 64, "eval_rows": "b" * 64}}
     entries = ledger.chain([ledger.Entry(0, content, metadata={"entry": content})], content["to"]["name"])
     assert names(answer_for(entries[0]), entries) == ["service_of_other_digest"]
@@ -99,13 +99,13 @@ def test_another_file_than_the_one_in_the_entry_is_found_though_the_digest_is_th
 
 
 @given(st.dictionaries(st.sampled_from(["use_case", "ready", "version", "problem", "ledger_sha256"]), st.integers()))
-def test_whatever_a_service_says_is_a_finding_and_never_a_crash(said):
-    assert names(said | {"use_case": "glyphs"}, made([]))
+def test_whatever_a_service_says_is_a_finding_and_never_a_crash(state):
+    assert names(state | {"use_case": "glyphs"}, build_entries([]))
 
 
 def test_a_version_of_another_digest_than_its_entry_does_not_answer():
     """A registry that follows W&B's rules never has one."""
-    entry = made([])[0]
+    entry = build_entries([])[0]
     version = SimpleNamespace(
         entity="org",
         project="wandb-registry-model",

@@ -49,8 +49,8 @@ def array(header, data=b""):
 
 def damaged(content):
     """One byte of the data of the first member is another: its CRC no longer fits."""
-    place = len(content) // 3
-    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+    offset = len(content) // 3
+    return content[:offset] + bytes([content[offset] ^ 0xFF]) + content[offset + 1 :]
 
 
 def huge():
@@ -164,7 +164,7 @@ def test_the_answers_of_a_regression_are_read():
 
 
 @pytest.mark.parametrize(
-    ("changes", "arrays", "said"),
+    ("changes", "arrays", "message"),
     [
         ({"task": "tabular-classification"}, {}, "within_tolerance is not a metric of tabular-classification"),
         ({"metric": "f1"}, {}, "f1 is not a metric of tabular-regression"),
@@ -173,8 +173,8 @@ def test_the_answers_of_a_regression_are_read():
         ({}, {"targets": np.full(497, np.nan)}, "a target is NaN or infinite"),
     ],
 )
-def test_answers_that_do_not_fit_their_task_are_refused(changes, arrays, said):
-    with pytest.raises(ValueError, match=said):
+def test_answers_that_do_not_fit_their_task_are_refused(changes, arrays, message):
+    with pytest.raises(ValueError, match=message):
         evaluation.unpack(regression(**changes), REPORT, numbers(**arrays))
 
 

@@ -30,11 +30,11 @@ def content(old):
     """Evidence of schema 2 in which nothing is null."""
     named = {"name": "team/project/glyphs_dataset:v0", "digest": DIGEST}
     git = {"commit": "c0ffee", "dirty": True, "head": "a" * 40, "base": "b" * 40, "tree": "c" * 40, "pull_request": 7}
-    found = evidence.as_json(evidence.parse(json.dumps(old)))
-    found["comparison"] |= {"shown": 0.0, "rows_needed": 40_000}
-    found["policy"] |= {"at_most": 1.0, "tolerance": 5, "margin_relative": 0.1, "quantile": 0.9}
-    found["metrics"]["candidate"]["other"] = {"balanced_accuracy": 0.9}
-    return found | {
+    parsed_content = evidence.as_json(evidence.parse(json.dumps(old)))
+    parsed_content["comparison"] |= {"shown": 0.0, "rows_needed": 40_000}
+    parsed_content["policy"] |= {"at_most": 1.0, "tolerance": 5, "margin_relative": 0.1, "quantile": 0.9}
+    parsed_content["metrics"]["candidate"]["other"] = {"balanced_accuracy": 0.9}
+    return parsed_content | {
         "headline": "pass: 1.0 point lower than production, within what 497 rows can tell",
         "warnings": ["few rows"],
         "slices": [{"name": "class 3", "rows": 50, "regressed": 2, "improved": 1}],
@@ -79,10 +79,10 @@ def test_the_published_schema_and_the_dataclass_take_the_same(content):
 
 
 def test_evidence_is_frozen_and_comes_back_from_its_file_as_it_was(content):
-    found = parsed(content)
-    assert evidence.parse(evidence.to_text(found)) == found
+    evidence_read = parsed(content)
+    assert evidence.parse(evidence.to_text(evidence_read)) == evidence_read
     with pytest.raises(FrozenInstanceError):
-        found.verdict = "fail"
+        evidence_read.verdict = "fail"
 
 
 def test_evidence_of_before_the_other_tasks_is_read(content):
@@ -90,9 +90,9 @@ def test_evidence_of_before_the_other_tasks_is_read(content):
     for rule in content["rules"]:
         del rule["method"], rule["level"]
     del content["policy"]["quantile"], content["comparison"]["rows_needed"]
-    found = parsed(content)
-    assert (found.policy.quantile, found.comparison.rows_needed) == (None, None)
-    assert {(rule.method, rule.level) for rule in found.rules} == {(None, None)}
+    evidence_read = parsed(content)
+    assert (evidence_read.policy.quantile, evidence_read.comparison.rows_needed) == (None, None)
+    assert {(rule.method, rule.level) for rule in evidence_read.rules} == {(None, None)}
 
 
 def test_a_missing_field_is_named(content, old):
@@ -103,7 +103,7 @@ def test_a_missing_field_is_named(content, old):
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("path", "value"),
     [
         (("verdict",), "PASS"),
         (("verdict",), ["pass"]),
@@ -129,12 +129,12 @@ def test_a_missing_field_is_named(content, old):
         (("evaluated_at",), "yesterday"),
     ],
 )
-def test_a_value_that_is_not_in_its_form_is_refused_and_named(content, place, value):
+def test_a_value_that_is_not_in_its_form_is_refused_and_named(content, path, value):
     inside = content
-    for key in place[:-1]:
+    for key in path[:-1]:
         inside = inside[key]
-    inside[place[-1]] = value
-    with pytest.raises(ValueError, match=place[-1]):
+    inside[path[-1]] = value
+    with pytest.raises(ValueError, match=path[-1]):
         parsed(content)
 
 
@@ -148,24 +148,28 @@ def test_a_file_that_is_not_evidence_is_refused(written):
 
 
 def test_evidence_of_schema_1_is_read_with_every_value_that_it_has(old):
-    found = evidence.as_json(parsed(old))
-    assert found["policy"]["at_least"] == old["policy"]["floor_accuracy"]
-    assert (found["task"], found["framework"], found["metric"]) == ("image-classification", "keras", "accuracy")
-    assert found["collection"] == "local-org/wandb-registry-model/test-make-0"
-    assert (found["git"]["commit"], found["git"]["dirty"]) == (old["commit"], False)
+    evidence_read = evidence.as_json(parsed(old))
+    assert evidence_read["policy"]["at_least"] == old["policy"]["floor_accuracy"]
+    assert (evidence_read["task"], evidence_read["framework"], evidence_read["metric"]) == (
+        "image-classification",
+        "keras",
+        "accuracy",
+    )
+    assert evidence_read["collection"] == "local-org/wandb-registry-model/test-make-0"
+    assert (evidence_read["git"]["commit"], evidence_read["git"]["dirty"]) == (old["commit"], False)
     changed = {"schema", "policy", "metrics", "comparison", "rules"}
-    assert {key: found[key] for key in old.keys() - changed} == {key: old[key] for key in old.keys() - changed}
-    for who in ("candidate", "production"):
-        assert found["metrics"][who] == old["metrics"][who] | {"other": {}}
-    assert found["comparison"] == old["comparison"] | {"shown": None, "rows_needed": None}
-    assert found["rules"] == [rule | {"method": None, "level": None} for rule in old["rules"]]
+    assert {key: evidence_read[key] for key in old.keys() - changed} == {key: old[key] for key in old.keys() - changed}
+    for side in ("candidate", "production"):
+        assert evidence_read["metrics"][side] == old["metrics"][side] | {"other": {}}
+    assert evidence_read["comparison"] == old["comparison"] | {"shown": None, "rows_needed": None}
+    assert evidence_read["rules"] == [rule | {"method": None, "level": None} for rule in old["rules"]]
 
 
 def test_a_first_model_of_schema_1_is_read_too(old):
     old |= {"production": None, "comparison": None, "commit": ""}
     old["metrics"]["production"] = None
-    found = parsed(old)
-    assert (found.production, found.comparison, found.git) == (None, None, None)
+    evidence_read = parsed(old)
+    assert (evidence_read.production, evidence_read.comparison, evidence_read.git) == (None, None, None)
 
 
 @pytest.mark.parametrize("key", ["headline", "sha256", "surprise"])

@@ -175,8 +175,10 @@ def test_enough_rows_refuses_a_class_of_too_few_rows_where_the_metric_needs_more
         policy = replace(POLICY, metric=metric, at_least=0.8)
         assert refusals(binary(needs - 1), policy) == ["enough_rows"]
         assert refusals(binary(needs - 1)) == refusals(binary(needs), policy) == []
-    (why,) = [one.reason for one in rules.judge(binary(29), replace(POLICY, metric="roc_auc")) if not one.passed]
-    assert why.startswith("cannot be compared: the rarer class has 29 eval rows")
+    (reason,) = [
+        outcome.reason for outcome in rules.judge(binary(29), replace(POLICY, metric="roc_auc")) if not outcome.passed
+    ]
+    assert reason.startswith("cannot be compared: the rarer class has 29 eval rows")
     assert refusals(scores(20, 20), replace(POLICY, metric="roc_auc")) == ["enough_rows"]  # ten classes
 
 
@@ -214,7 +216,7 @@ def test_production_plausible_refuses_labels_that_were_flipped_for_candidate_and
         production=right.candidate,
         classes=("no", "yes"),
     )
-    (outcome,) = [found for found in rules.judge(flipped, policy) if found.rule == "production_plausible"]
+    (outcome,) = [item for item in rules.judge(flipped, policy) if item.rule == "production_plausible"]
     assert outcome.blocking and not outcome.passed
     assert outcome.reason == (
         "production has 0.0020 of these rows right, and 0.9980 with classes renamed (no as yes, yes as no): check that "
@@ -301,8 +303,8 @@ def test_non_inferior_refuses_what_is_not_shown_to_be_as_good():
     assert refusals(moving, mild) == []
     assert refusals(scores(20, 20), strict) == []  # not one row moved
     assert refusals(scores(20), strict) == []
-    (why,) = [outcome.reason for outcome in rules.judge(moving, strict) if outcome.rule == "non_inferior"]
-    assert "passes four times out of five with 9,893 rows like these" in why
+    (reason,) = [outcome.reason for outcome in rules.judge(moving, strict) if outcome.rule == "non_inferior"]
+    assert "passes four times out of five with 9,893 rows like these" in reason
 
 
 @pytest.mark.parametrize("metric", ["mean_absolute_error", "mean_squared_error", "pinball", "within_tolerance"])
@@ -372,8 +374,8 @@ def test_slices_no_worse_refuses_a_category_of_a_table_that_a_regression_lost():
     scored = replace(numbers(lost, won), slices={"colour": colours}, groups={"colour": ("red", "green", "blue")})
     mild = replace(WITHIN, at_least=0.8)
     assert refusals(scored, mild) == ["slices_no_worse"]
-    (why,) = [outcome.reason for outcome in rules.judge(scored, mild) if not outcome.passed]
-    assert why.startswith("worse than production in colour red (")
+    (reason,) = [outcome.reason for outcome in rules.judge(scored, mild) if not outcome.passed]
+    assert reason.startswith("worse than production in colour red (")
 
 
 def test_slices_that_are_worse_by_little_are_not_refused_however_many_rows_show_it():
@@ -465,8 +467,8 @@ def test_a_planted_drop_is_caught_as_often_as_the_stated_power_says(drop):
     churn, repeats = 0.02, 400
     rng = np.random.default_rng(int(1000 * drop))
     caught = sum(not rules.no_worse(scored, POLICY)[0] for scored in simulated(rng, churn, drop, repeats))
-    stated = statistics.compute_power(drop, churn, ROWS, POLICY.margin)
-    assert caught / repeats == pytest.approx(stated, abs=0.08)
+    power = statistics.compute_power(drop, churn, ROWS, POLICY.margin)
+    assert caught / repeats == pytest.approx(power, abs=0.08)
 
 
 def test_the_smallest_drop_is_the_one_caught_four_times_in_five():

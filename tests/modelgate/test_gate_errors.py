@@ -43,14 +43,14 @@ def test_another_seed_is_refused_at_most_one_time_in_twenty(trainings):
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
 def test_another_seed_of_today_is_refused_at_most_one_time_in_twenty():
-    made = retrained.run_trainings(own.USE_CASE)
-    assert share_refused(compare_retrained(made)) <= 0.05
+    trainings = retrained.run_trainings(own.USE_CASE)
+    assert share_refused(compare_retrained(trainings)) <= 0.05
 
 
 @pytest.mark.parametrize("drop", [0.01, 0.02, 0.03, 0.05])
 def test_a_planted_drop_is_caught_as_often_as_stated(trainings, drop):
-    caught, stated = plant_drop(trainings, drop, plants=200)
-    assert caught == pytest.approx(stated, abs=0.1)
+    caught, power = plant_drop(trainings, drop, plants=200)
+    assert caught == pytest.approx(power, abs=0.1)
 
 
 def test_what_is_called_approximate_says_the_rates_that_were_measured():
@@ -105,14 +105,14 @@ def test_each_metric_errs_as_seldom_as_the_page_says(case):
     else:
         assert max(rates.refused, rates.better, rates.shown, rates.reached) <= 0.10
     assert share_refused(populations.simulate_null(case, 1000, draws)) <= exact
-    _, caught, stated = populations.plant_drop(case, 1000, draws)
-    assert caught == pytest.approx(stated, abs=0.05 if case in SHARES else 0.15)
+    _, caught, power = populations.plant_drop(case, 1000, draws)
+    assert caught == pytest.approx(power, abs=0.05 if case in SHARES else 0.15)
 
 
 @pytest.mark.parametrize("case", A_TABLE_AND_NUMBERS, ids=lambda case: case.name)
 def test_a_drop_planted_in_another_task_is_caught_as_often_as_stated(case):
-    _, caught, stated = populations.plant_drop(case, 1000, 200)
-    assert caught == pytest.approx(stated, abs=0.1)
+    _, caught, power = populations.plant_drop(case, 1000, 200)
+    assert caught == pytest.approx(power, abs=0.1)
 
 
 @pytest.mark.parametrize("make", gate_trainings.ALL, ids=lambda make: make.__name__.removeprefix("create_"))

@@ -31,17 +31,17 @@ def test_metrics_of_classes_are_scikit_learns(classes):
     random = np.random.default_rng(classes)
     targets = random.integers(0, classes, ROWS)
     answers = probabilities(random, targets, classes)
-    called = answers.argmax(axis=1)
+    predicted = answers.argmax(axis=1)
     expected = {
-        "accuracy": known.accuracy_score(targets, called),
-        "balanced_accuracy": known.balanced_accuracy_score(targets, called),
-        "f1": known.f1_score(targets, called, average="binary" if classes == 2 else "macro"),
+        "accuracy": known.accuracy_score(targets, predicted),
+        "balanced_accuracy": known.balanced_accuracy_score(targets, predicted),
+        "f1": known.f1_score(targets, predicted, average="binary" if classes == 2 else "macro"),
         "log_loss": known.log_loss(targets, answers.astype(np.float64)),
     }
     if classes == 2:
         expected["roc_auc"] = known.roc_auc_score(targets, answers[:, 1])
-    found = {name: metrics.compute_value(targets, answers, replace(POLICY, metric=name)) for name in expected}
-    assert found == pytest.approx(expected, rel=1e-5)
+    computed = {name: metrics.compute_value(targets, answers, replace(POLICY, metric=name)) for name in expected}
+    assert computed == pytest.approx(expected, rel=1e-5)
 
 
 def test_ties_count_half_in_the_area_under_the_curve():
@@ -61,8 +61,8 @@ def test_metrics_of_numbers_are_scikit_learns():
         "mean_squared_error": known.mean_squared_error(targets, answers),
         "pinball": known.mean_pinball_loss(targets, answers, alpha=0.9),
     }
-    found = {name: metrics.compute_value(targets, answers, replace(policy, metric=name)) for name in expected}
-    assert found == pytest.approx(expected)
+    computed = {name: metrics.compute_value(targets, answers, replace(policy, metric=name)) for name in expected}
+    assert computed == pytest.approx(expected)
 
 
 def test_f1_of_a_class_that_is_never_answered_is_none_at_all():
@@ -96,9 +96,9 @@ def test_tangos_bound_with_no_row_moved_is_about_three_rows():
 
 def test_a_mean_has_the_bounds_of_students_t():
     values = np.random.default_rng(0).exponential(3, 60)
-    found = statistics.bound_mean(values)
+    interval = statistics.bound_mean(values)
     low, high = stats.t.interval(0.90, 59, values.mean(), stats.sem(values))
-    assert (found.value, found.lower, found.upper) == pytest.approx((values.mean(), low, high))
+    assert (interval.value, interval.lower, interval.upper) == pytest.approx((values.mean(), low, high))
 
 
 def test_delongs_variance_is_that_of_the_published_pairs():
@@ -114,20 +114,20 @@ def test_delongs_variance_is_that_of_the_published_pairs():
     difference = kernel(theirs) - kernel(ours)
     variance = difference.mean(axis=1).var(ddof=1) / 60 + difference.mean(axis=0).var(ddof=1) / 340
     scores = Scores(targets, ours, theirs, ROWS, (), task="tabular-classification")
-    found = comparison.compute_difference(scores, replace(POLICY, metric="roc_auc"))
-    assert (found.drop, found.error) == pytest.approx((difference.mean(), np.sqrt(variance)))
+    computed = comparison.compute_difference(scores, replace(POLICY, metric="roc_auc"))
+    assert (computed.drop, computed.error) == pytest.approx((difference.mean(), np.sqrt(variance)))
     reach = stats.t.ppf(0.95, 59) * np.sqrt(variance)
-    assert (found.at_least, found.at_most) == pytest.approx((found.drop - reach, found.drop + reach))
+    assert (computed.at_least, computed.at_most) == pytest.approx((computed.drop - reach, computed.drop + reach))
 
 
 def test_the_bounds_of_an_area_are_those_of_its_logit():
     random = np.random.default_rng(4)
     targets = (np.arange(ROWS) < 60).astype(np.int64)
     scores = Scores(targets, probabilities(random, targets, 2), None, ROWS, (), task="tabular-classification")
-    found = comparison.estimate(scores, replace(POLICY, metric="roc_auc"))
-    logit = special.logit(found.value)
-    reach = stats.t.ppf(0.95, 59) * found.error / (found.value * (1 - found.value))
-    assert (found.lower, found.upper) == pytest.approx(tuple(special.expit([logit - reach, logit + reach])))
+    interval = comparison.estimate(scores, replace(POLICY, metric="roc_auc"))
+    logit = special.logit(interval.value)
+    reach = stats.t.ppf(0.95, 59) * interval.error / (interval.value * (1 - interval.value))
+    assert (interval.lower, interval.upper) == pytest.approx(tuple(special.expit([logit - reach, logit + reach])))
     assert statistics.bound_area(np.ones(60), np.ones(340)) == (1, 1, 1, 0)
 
 
@@ -137,7 +137,9 @@ def test_the_bootstrap_of_counts_is_that_of_rows_drawn_within_each_class(metric)
     targets = random.choice(3, ROWS, p=[0.6, 0.3, 0.1])
     ours, theirs = (probabilities(random, targets, 3) for _ in range(2))
     policy = replace(POLICY, metric=metric)
-    found = comparison.compute_difference(Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy)
+    difference = comparison.compute_difference(
+        Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy
+    )
     drops = []
     for _ in range(1000):
         drawn = np.concatenate(
@@ -145,11 +147,11 @@ def test_the_bootstrap_of_counts_is_that_of_rows_drawn_within_each_class(metric)
         )
         values = [metrics.compute_value(targets[drawn], answers[drawn], policy) for answers in (theirs, ours)]
         drops.append(values[0] - values[1])
-    assert found.error == pytest.approx(np.std(drops), rel=0.1)
-    assert (found.at_least, found.at_most) == pytest.approx(
+    assert difference.error == pytest.approx(np.std(drops), rel=0.1)
+    assert (difference.at_least, difference.at_most) == pytest.approx(
         np.quantile(drops, [0.05, 0.95]), abs=0.15 * np.std(drops) * 2
     )
-    assert found == comparison.compute_difference(
+    assert difference == comparison.compute_difference(
         Scores(targets, ours, theirs, ROWS, (), task="text-classification"), policy
     )
 

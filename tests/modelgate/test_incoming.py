@@ -41,8 +41,8 @@ VALUES = {
 
 def frame(rows):
     table = pd.DataFrame(rows)
-    typed = {"mass": float, "height": float, "year": int, "island": "str", "name": "str"}
-    return table.astype({name: dtype for name, dtype in typed.items() if name in table})
+    dtypes = {"mass": float, "height": float, "year": int, "island": "str", "name": "str"}
+    return table.astype({name: dtype for name, dtype in dtypes.items() if name in table})
 
 
 def table(schema=SCHEMA):

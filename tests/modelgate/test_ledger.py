@@ -51,8 +51,8 @@ def test_a_ledger_from_before_schema_2_of_the_evidence_is_read_and_verified():
     stored = Path(__file__).with_name("ledger_schema_1")
     contents = [json.loads((stored / f"entry-v{number}.json").read_text()) for number in (0, 1)]
     assert all(ledger.is_readable(content) for content in contents)
-    noted = [{"entry": content, "applied_at": content["time"]} for content in contents]
-    entries = [Entry(number, contents[number], True, metadata=noted[number]) for number in (0, 1)]
+    metadata = [{"entry": content, "applied_at": content["time"]} for content in contents]
+    entries = [Entry(number, contents[number], True, metadata=metadata[number]) for number in (0, 1)]
     assert [item.void for item in ledger.chain(entries)] == [False, False]
     assert ledger.sum_drops(entries, "accuracy") == pytest.approx(5 / 497)
     assert ledger.sum_drops(entries, "log_loss") == 0
@@ -74,9 +74,9 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
 
 def test_drops_of_different_metrics_are_not_added_up():
     """A share that fell by a point, and an error that rose by five meters."""
-    said = [("accuracy", 0.01), ("mean_absolute_error", 5.0), ("accuracy", 0.02), (None, 0.04)]
+    drops = [("accuracy", 0.01), ("mean_absolute_error", 5.0), ("accuracy", 0.02), (None, 0.04)]
     entries = [
-        Entry(number, {"metric": metric, "drop": drop}, applied=True) for number, (metric, drop) in enumerate(said)
+        Entry(number, {"metric": metric, "drop": drop}, applied=True) for number, (metric, drop) in enumerate(drops)
     ]
     assert ledger.sum_drops(entries, "accuracy") == pytest.approx(0.07)
     assert ledger.sum_drops(entries, "mean_absolute_error") == 5
@@ -126,5 +126,5 @@ def test_the_run_of_an_entry_follows_from_all_that_it_says_but_its_page():
 )
 def test_what_a_reader_would_stumble_over_is_no_entry(change):
     stored = Path(__file__).with_name("ledger_schema_1") / "entry-v0.json"
-    said = ledger.to_text({**json.loads(stored.read_text()), **change}).encode()
-    assert ledger.parse_entry("team/p/x:v0", said, {}).content == {"previous": "unreadable"}
+    output = ledger.to_text({**json.loads(stored.read_text()), **change}).encode()
+    assert ledger.parse_entry("team/p/x:v0", output, {}).content == {"previous": "unreadable"}

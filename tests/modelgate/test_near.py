@@ -53,9 +53,9 @@ def test_no_eval_rows_are_near_nothing():
 
 
 def test_many_copies_of_one_image_take_no_time():
-    one = images(1, 0)
+    image = images(1, 0)
     began = time.process_time()
-    assert near.find(np.repeat(one, 600, axis=0), np.repeat(one, 3000, axis=0)).all()
+    assert near.find(np.repeat(image, 600, axis=0), np.repeat(image, 3000, axis=0)).all()
     assert time.process_time() - began < 10
 
 

@@ -28,7 +28,7 @@ def test_every_task_has_a_template_whose_config_is_valid(folder, task, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["Mine", "--task", "tabular-regression"], "cannot be a use case"),
         (["../mine", "--task", "tabular-regression"], "cannot be a use case"),
@@ -36,8 +36,8 @@ def test_every_task_has_a_template_whose_config_is_valid(folder, task, capsys):
         (["there", "--task", "tabular-regression"], "usecases/there already exists"),
     ],
 )
-def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is_left(folder, flags, said, capsys):
+def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is_left(folder, flags, message, capsys):
     (folder / "there").mkdir()
     assert command.main(["new", *flags]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["there"]

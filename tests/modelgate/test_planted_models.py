@@ -27,13 +27,13 @@ def refusals(task, candidate, production=None, **policy):
 @pytest.fixture(scope="module")
 def good():
     """For each task the answers of a good model, made when they are asked for."""
-    made = {}
+    models = {}
 
     def answers(name):
-        if name not in made:
+        if name not in models:
             task = TASKS[name]()
-            made[name] = task, task.fit(task.training)(task.evaluation)
-        return made[name]
+            models[name] = task, task.fit(task.training)(task.evaluation)
+        return models[name]
 
     return answers
 
@@ -44,7 +44,7 @@ def test_a_good_model_passes_with_nothing_in_production_and_against_itself(good,
     for policy in task.policies:
         for production in (None, answers):
             judged = rules.judge(task.build_scores(answers, production), policy)
-            assert rules.passes_gate(judged), (policy.metric, [one for one in judged if not one.passed])
+            assert rules.passes_gate(judged), (policy.metric, [outcome for outcome in judged if not outcome.passed])
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -137,11 +137,11 @@ def test_a_column_that_leaks_the_target_is_reported(good, name):
         "an empty one": np.full(len(y), np.nan),
         "one for each row": np.arange(len(y)).astype(str),
     }
-    found = leakage.find_leaks(columns | leaking, y)
-    said = re.compile(
+    leaks = leakage.find_leaks(columns | leaking, y)
+    sentence = re.compile(
         r"The column '(.*)' alone predicts (99|100) % of the target: make sure that it is known before .*"
     )
-    assert {said.fullmatch(line)[1] for line in found} == {"a number", *(["a word"] if name == "tables" else [])}
+    assert {sentence.fullmatch(line)[1] for line in leaks} == {"a number", *(["a word"] if name == "tables" else [])}
 
 
 def test_a_column_leaks_by_what_it_says_of_other_rows_than_those_that_it_is_tried_on():

@@ -173,10 +173,10 @@ def test_a_planted_defect_is_refused_by_the_check_named_for_it(task, check, spoi
     good = make()
     assert violations(good, data) == []
     if isinstance(spoil, dict):
-        found = violations(good, SimpleNamespace(**vars(data) | spoil))
+        findings = violations(good, SimpleNamespace(**vars(data) | spoil))
     else:
-        found = violations(spoil(good), data)
-    assert {finding.check for finding in found} == set(check.split())
+        findings = violations(spoil(good), data)
+    assert {finding.check for finding in findings} == set(check.split())
 
 
 @pytest.mark.parametrize("task", DEFECTS)

@@ -198,7 +198,7 @@ def test_a_cell_of_a_table_stays_a_cell(evil):
 
 
 @pytest.mark.parametrize(
-    ("regressed", "improved", "at_least", "said"),
+    ("regressed", "improved", "at_least", "sentence"),
     [
         (20, 10, 0.8, "With this one, the promotions judged by accuracy so far add up to a drop of 1.0 point."),
         (10, 20, 0.8, "With this one, the promotions judged by accuracy so far add up to a gain of 1.0 point."),
@@ -211,10 +211,10 @@ def test_a_cell_of_a_table_stays_a_cell(evil):
     ],
 )
 def test_the_sum_of_all_drops_is_told_as_what_it_is_and_a_refused_model_is_not_counted(
-    regressed, improved, at_least, said
+    regressed, improved, at_least, sentence
 ):
     scored, policy = scores(regressed, improved), replace(POLICY, at_least=at_least, margin=0.02)
     verdict = "pass" if rules.passes_gate(rules.judge(scored, policy)) else "fail"
     compared = predictions.describe_comparison(scored, policy, 0.0)
     evidence = {"comparison": compared, "dataset": {"eval_rows": 1000}, "verdict": verdict}
-    assert said in report._write_caveat(evidence, policy)
+    assert sentence in report._write_caveat(evidence, policy)

@@ -42,17 +42,17 @@ TEXTS = Rows(["one", "two\nlines", "três"], np.array([0, 1, 0], dtype=np.int64)
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
     tables.write(TABLE, tmp_path / "rows.parquet")
-    found = tables.read(tmp_path / "rows.parquet")
-    pd.testing.assert_frame_equal(found.x, TABLE.x)
-    assert datasets.is_same(TABLE, found)
-    assert (found.y.dtype, found.y.tolist()) == (np.float64, [0.5, 1.5, 2.5])
+    rows_read = tables.read(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(rows_read.x, TABLE.x)
+    assert datasets.is_same(TABLE, rows_read)
+    assert (rows_read.y.dtype, rows_read.y.tolist()) == (np.float64, [0.5, 1.5, 2.5])
 
 
 def test_texts_are_read_as_they_were_written(tmp_path):
     texts.write(TEXTS, tmp_path / "rows.parquet")
-    found = texts.read(tmp_path / "rows.parquet")
-    assert datasets.is_same(TEXTS, found)
-    assert found.y.dtype == np.int64
+    rows_read = texts.read(tmp_path / "rows.parquet")
+    assert datasets.is_same(TEXTS, rows_read)
+    assert rows_read.y.dtype == np.int64
 
 
 @pytest.mark.parametrize(("kind", "rows"), [(tables, TABLE), (texts, TEXTS)])
@@ -89,7 +89,7 @@ def parquet(path, columns, **more):
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (lambda path: path.write_bytes(b"PAR1 and nothing else"), "not a readable Parquet file"),
         (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
@@ -99,10 +99,10 @@ def parquet(path, columns, **more):
         (lambda path: parquet(path, {"a": pa.array(["x" * 10**6] * 30), "target": [1] * 30}), "unpacks to more"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path, monkeypatch, write, said):
+def test_a_file_that_is_no_table_is_refused(tmp_path, monkeypatch, write, message):
     monkeypatch.setattr(tables, "MAX_BYTES", 10**7)
     write(tmp_path / "rows.parquet")
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(Unreadable, match=message):
         tables.read(tmp_path / "rows.parquet")
 
 

@@ -65,8 +65,8 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         environment = os.environ | {"PYTHONHASHSEED": str(number), "PYTHONPATH": str(ROOT)}
-        words = [sys.executable, "-c", MODELS, str(folder)]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+        command = [sys.executable, "-c", MODELS, str(folder)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return dict(line.split() for line in done.stdout.splitlines())
 
@@ -101,32 +101,32 @@ TRAINING = Rows(np.arange(20.0).reshape(-1, 1), np.arange(20, dtype=np.int64) % 
 def test_a_fit_of_the_use_case_gets_the_training_rows_and_the_hyperparameters():
     from sklearn.dummy import DummyClassifier
 
-    got = {}
+    call = {}
 
     def fit(training, **hyperparameters):
-        got.update(hyperparameters, rows=len(training.x), fields=training._fields)
+        call.update(hyperparameters, rows=len(training.x), fields=training._fields)
         return DummyClassifier().fit(training.x, training.y)
 
     model = sklearn_format.fit(TRAINING, part(fit=fit), {"seed": 3}, "tabular-classification", ignore)
-    assert got == {"seed": 3, "rows": 20, "fields": ("x", "y")}
+    assert call == {"seed": 3, "rows": 20, "fields": ("x", "y")}
     assert sklearn_format.predict(model, TRAINING.x).shape == (20, 2)
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "said"),
+    ("name", "task", "message"),
     [
         ("svm.LinearSVC", "tabular-classification", "LinearSVC has no predict_proba"),
         ("linear_model.LogisticRegression", "tabular-regression", "LogisticRegression is not a regressor"),
         ("linear_model.Ridge", "text-classification", "Ridge has no predict_proba"),
     ],
 )
-def test_a_model_that_cannot_answer_the_task_is_wrong_use(name, task, said):
+def test_a_model_that_cannot_answer_the_task_is_wrong_use(name, task, message):
     import importlib
 
     module, _, kind = name.partition(".")
-    made = getattr(importlib.import_module(f"sklearn.{module}"), kind)
-    with pytest.raises(StepError, match=said) as refused:
-        sklearn_format.fit(TRAINING, part(build_model=lambda seed: made()), {"seed": 0}, task, ignore)
+    model_class = getattr(importlib.import_module(f"sklearn.{module}"), kind)
+    with pytest.raises(StepError, match=message) as refused:
+        sklearn_format.fit(TRAINING, part(build_model=lambda seed: model_class()), {"seed": 0}, task, ignore)
     assert (refused.value.name, refused.value.exit_code) == ("model_of_another_task", 2)
 
 

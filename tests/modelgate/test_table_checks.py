@@ -61,13 +61,13 @@ def test_targets_may_be_a_series_whatever_its_index_or_a_list(good):
 
 def test_a_column_that_the_schema_does_not_declare_is_refused(good):
     wider = replace(good, x_train=good.x_train.assign(leak=1), x_eval=good.x_eval.assign(leak=1))
-    found = table_checks.find_violations(wider, DATA)
-    assert {finding.check for finding in found} == {"table_columns"}
-    assert "'leak', which SCHEMA does not declare" in found[0].message
+    findings = table_checks.find_violations(wider, DATA)
+    assert {finding.check for finding in findings} == {"table_columns"}
+    assert "'leak', which SCHEMA does not declare" in findings[0].message
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("age", 130.0, "column 'age' does not pass in_range(0, 120) in row 3: 130.0"),
         ("city", "Bonn", "column 'city' does not pass isin(['Bern', 'Basel']) in row 3: 'Bonn'"),
@@ -75,10 +75,10 @@ def test_a_column_that_the_schema_does_not_declare_is_refused(good):
         ("visits", "many", "column 'visits' is object, not int64, because of 'many' in row 3"),
     ],
 )
-def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, column, value, said):
+def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, column, value, message):
     (finding,) = table_checks.find_violations(changed(good, "x_eval", column, 3, value), DATA)
     assert finding.check == "schema"
-    assert finding.message.startswith("x_eval ") and said in finding.message
+    assert finding.message.startswith("x_eval ") and message in finding.message
 
 
 @pytest.mark.parametrize("cell", ["many", "1.2.2026"])
@@ -115,9 +115,9 @@ def test_a_row_in_both_splits_is_refused_unless_rows_repeat_by_nature(good):
 
 @pytest.fixture
 def texts():
-    said = [f"this is text {number}" for number in range(60)]
+    sentences = [f"this is text {number}" for number in range(60)]
     labels = np.arange(60, dtype=np.int64) % 2
-    return Dataset(said[:40], labels[:40], said[40:], labels[40:])
+    return Dataset(sentences[:40], labels[:40], sentences[40:], labels[40:])
 
 
 @pytest.mark.parametrize(

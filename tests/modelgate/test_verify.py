@@ -21,7 +21,7 @@ from tests.modelgate.history import REGISTRY, History, named, of_project
 VERSIONS = frozenset(f"{REGISTRY}:v{number}" for number in range(6))
 
 
-def told(history):
+def list_expected(history):
     """What an untampered history has to be told of: moves outside, an unfinished promotion."""
     expected = set()
     valid = [entry for entry in history.entries if not entry.void]
@@ -53,14 +53,14 @@ OPERATIONS = ["promote", "race", "interrupted", "outside"]
 STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 5)), min_size=0, max_size=8)
 
 
-def played(steps):
+def play(steps):
     history = History()
     for operation, to in steps:
         getattr(history, operation)(to)
     return history
 
 
-def verified(history, entries=None):
+def verify_history(history, entries=None):
     production = None if history.production is None else named(history.production)["name"]
     entries = history.entries if entries is None else entries
     registered = Registered(VERSIONS, tuple(history.seals), production)
@@ -101,16 +101,16 @@ def unsure(history, numbers):
 @given(STEPS)
 @settings(max_examples=100, deadline=None)
 def test_of_an_honest_history_nothing_is_said_but_what_happened(steps):
-    history = played(steps)
-    order, found = verified(history)
-    assert found == told(history)
+    history = play(steps)
+    order, findings = verify_history(history)
+    assert findings == list_expected(history)
     assert {entry.number for entry in order if entry.void} == history.raced
 
 
 @given(STEPS, st.data())
 @settings(max_examples=100, deadline=None)
 def test_an_edited_entry_is_named(steps, data):
-    history = played([*steps, ("promote", 0), ("promote", 1)])
+    history = play([*steps, ("promote", 0), ("promote", 1)])
     sealed = sorted({seal.number for seal in history.seals})
     number = data.draw(st.sampled_from(sealed))
     change = data.draw(st.sampled_from([{"approver": "mallory"}, {"to": named(5)}, {"reason": "x", "from": named(4)}]))
@@ -118,9 +118,9 @@ def test_an_edited_entry_is_named(steps, data):
     if all(entry.content[key] == value for key, value in change.items()):
         return
     entries = [edited(entry, **change) if entry.number == number else entry for entry in history.entries]
-    order, found = verified(history, entries)
-    expected = without(told(history), {number}, history.entries) | {("entry_changed", number)}
-    assert found - unsure(history, {number}) == expected - unsure(history, {number})
+    order, findings = verify_history(history, entries)
+    expected = without(list_expected(history), {number}, history.entries) | {("entry_changed", number)}
+    assert findings - unsure(history, {number}) == expected - unsure(history, {number})
     assert {entry.number for entry in order if entry.void} == history.raced
 
 
@@ -128,28 +128,28 @@ def test_an_edited_entry_is_named(steps, data):
 @settings(max_examples=100, deadline=None)
 def test_an_entry_whose_file_and_metadata_differ_is_named(steps, data):
     """Void and unfinished ones too, of which the registry knows nothing."""
-    history = played([*steps, ("interrupted", 1)])
+    history = play([*steps, ("interrupted", 1)])
     number = data.draw(st.integers(0, len(history.entries) - 1))
     entries = list(history.entries)
-    noted = {**entries[number].metadata, "entry": {**entries[number].content, "approver": "mallory"}}
-    entries[number] = replace(entries[number], metadata=noted)
-    _, found = verified(history, entries)
-    expected = without(told(history), {number}, history.entries) | {("entry_changed", number)}
-    assert found - unsure(history, {number}) == expected - unsure(history, {number})
+    metadata = {**entries[number].metadata, "entry": {**entries[number].content, "approver": "mallory"}}
+    entries[number] = replace(entries[number], metadata=metadata)
+    _, findings = verify_history(history, entries)
+    expected = without(list_expected(history), {number}, history.entries) | {("entry_changed", number)}
+    assert findings - unsure(history, {number}) == expected - unsure(history, {number})
 
 
 @given(STEPS, st.data())
 @settings(max_examples=100, deadline=None)
 def test_missing_and_cut_off_entries_are_named(steps, data):
-    history = played([*steps, ("promote", 0), ("promote", 1)])
+    history = play([*steps, ("promote", 0), ("promote", 1)])
     gone = data.draw(st.sets(st.integers(0, len(history.entries) - 1), min_size=1, max_size=3))
     left = [entry for entry in history.entries if entry.number not in gone]
     last = max((entry.number for entry in left), default=-1)
     names = {(("entry_missing" if number < last else "ledger_cut_off"), number) for number in gone}
-    order, found = verified(history, left)
-    assert found - unsure(history, gone) == (without(told(history), gone, history.entries) | names) - unsure(
-        history, gone
-    )
+    order, findings = verify_history(history, left)
+    assert findings - unsure(history, gone) == (
+        without(list_expected(history), gone, history.entries) | names
+    ) - unsure(history, gone)
     # An entry that was interrupted, and one that lost a race, look the same when what followed them is gone.
     followed = {entry.content["previous"] for entry in left}
     known = {entry.number for entry in left if history.sealed(entry) or entry.sha256 in followed}
@@ -161,16 +161,16 @@ def test_missing_and_cut_off_entries_are_named(steps, data):
 @given(STEPS, st.data())
 @settings(max_examples=100, deadline=None)
 def test_entries_that_changed_places_are_named(steps, data):
-    history = played([*steps, ("promote", 0), ("promote", 1)])
+    history = play([*steps, ("promote", 0), ("promote", 1)])
     sealed = sorted({seal.number for seal in history.seals})
-    one, other = data.draw(st.lists(st.sampled_from(sealed), min_size=2, max_size=2, unique=True))
+    first, other = data.draw(st.lists(st.sampled_from(sealed), min_size=2, max_size=2, unique=True))
     entries = list(history.entries)
-    entries[one] = replace(history.entries[other], number=one)
-    entries[other] = replace(history.entries[one], number=other)
-    order, found = verified(history, entries)
-    tampered = {("entry_reordered", one), ("entry_reordered", other)}
-    expected = without(told(history), {one, other}, history.entries) | tampered
-    assert found - unsure(history, {one, other}) == expected - unsure(history, {one, other})
+    entries[first] = replace(history.entries[other], number=first)
+    entries[other] = replace(history.entries[first], number=other)
+    order, findings = verify_history(history, entries)
+    tampered = {("entry_reordered", first), ("entry_reordered", other)}
+    expected = without(list_expected(history), {first, other}, history.entries) | tampered
+    assert findings - unsure(history, {first, other}) == expected - unsure(history, {first, other})
     assert [entry.sha256 for entry in order] == [entry.sha256 for entry in history.entries]
     assert {entry.number for entry in order if entry.void} == history.raced
 
@@ -179,30 +179,30 @@ def test_entries_that_changed_places_are_named(steps, data):
 @settings(max_examples=100, deadline=None)
 def test_a_forged_entry_is_named(steps, follows):
     """Anyone who can write to the ledger's project adds an entry."""
-    history = played([*steps, ("promote", 0), ("promote", 1)])
-    expected = told(history)
+    history = play([*steps, ("promote", 0), ("promote", 1)])
+    expected = list_expected(history)
     forged = history.write(3, history.head.sha256 if follows else "f" * 64)
     name = "promotion_unfinished" if follows else "entry_orphaned"
-    assert verified(history)[1] == expected | {(name, forged.number)}
+    assert verify_history(history)[1] == expected | {(name, forged.number)}
 
 
 @given(STEPS)
 @settings(max_examples=100, deadline=None)
 def test_a_forged_entry_for_what_is_in_production_is_named(steps):
-    history = played([*steps, ("promote", 0), ("promote", 1)])
-    expected = told(history)
+    history = play([*steps, ("promote", 0), ("promote", 1)])
+    expected = list_expected(history)
     forged = history.write(1, history.head.sha256)
-    assert verified(history)[1] == expected | {("entry_not_sealed", forged.number)}
+    assert verify_history(history)[1] == expected | {("entry_not_sealed", forged.number)}
 
 
 @given(STEPS, st.booleans())
 @settings(max_examples=50, deadline=None)
 def test_marks_decide_nothing(steps, applied):
     """Anyone who can edit metadata adds the marks that older ledgers had, or takes them away."""
-    history = played([*steps, ("promote", 0), ("interrupted", 1)])
+    history = play([*steps, ("promote", 0), ("interrupted", 1)])
     marks = {"applied_at": "2026-11-23T10:00:01Z"} if applied else {"refused_at": "2026-11-23T10:00:01Z"}
     entries = [replace(entry, metadata={**entry.metadata, **marks}) for entry in history.entries]
-    assert verified(history, entries)[1] == told(history)
+    assert verify_history(history, entries)[1] == list_expected(history)
 
 
 # --- who wrote it ----------------------------------------------------------------------------------------------------
@@ -226,16 +226,16 @@ def written(history, writers, promoters=None):
     ],
 )
 def test_an_entry_that_another_account_wrote_is_named(writers, promoters, wrong):
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     assert written(history, writers, promoters) == {("entry_of_other_account", number) for number in wrong}
 
 
 def test_an_entry_of_another_registry_is_named():
-    history = played([("promote", 0)])
+    history = play([("promote", 0)])
     elsewhere = edited(history.promote(1), to={"name": "org/wandb-registry-evil/glyphs:v1", "digest": "1" * 32})
     history.entries[1] = elsewhere
     history.seals.pop()
-    assert ("other_registry", 1) in verified(history)[1]
+    assert ("other_registry", 1) in verify_history(history)[1]
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_an_entry_of_another_registry_is_named():
 
 def test_without_seals_the_hashes_still_name_a_changed_entry():
     """The promoted versions were deleted from the registry since."""
-    history = played([("promote", 0), ("promote", 1), ("promote", 2)])
+    history = play([("promote", 0), ("promote", 1), ("promote", 2)])
     history.seals.clear()
     entries = [edited(history.entries[0], approver="mallory"), *history.entries[1:]]
     registered = Registered(frozenset(), (), named(2)["name"])
@@ -251,13 +251,13 @@ def test_without_seals_the_hashes_still_name_a_changed_entry():
 
 
 def test_a_seal_taken_away_by_hand_is_named():
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     del history.seals[0]
-    assert verified(history)[1] == {("entry_not_sealed", 0)}
+    assert verify_history(history)[1] == {("entry_not_sealed", 0)}
 
 
 def test_a_seal_on_a_version_that_was_deleted_is_not_missed():
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     del history.seals[0]
     registered = Registered(VERSIONS - {named(0)["name"]}, tuple(history.seals), named(1)["name"])
     assert verify.verify(history.entries, registered)[1] == []
@@ -275,7 +275,7 @@ def test_a_seal_on_a_version_that_was_deleted_is_not_missed():
     ],
 )
 def test_what_an_entry_names_and_is_gone_or_something_else_is_named(key, digest, finding):
-    history = played([("promote", 0), ("promote", 1), ("interrupted", 2)])
+    history = play([("promote", 0), ("promote", 1), ("interrupted", 2)])
     content = history.entries[0].content
     digests = {content[part]["name"]: content[part]["digest"] for part in ("to", "dataset", "evidence")}
     name = content[key]["name"]
@@ -288,13 +288,15 @@ def test_what_an_entry_names_and_is_gone_or_something_else_is_named(key, digest,
         sha256={name: "c" * 64} if digest else {},
     )
     _, findings = verify.verify(history.entries, registered)
-    found = {(found.name, found.entry) for found in findings} - {("promotion_unfinished", 2)}
-    assert found == {(finding, number) for number in numbers}
+    named_findings = {(named_findings.name, named_findings.entry) for named_findings in findings} - {
+        ("promotion_unfinished", 2)
+    }
+    assert named_findings == {(finding, number) for number in numbers}
 
 
 def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
     """Anyone who can write to the ledger's project adds it behind an honest one."""
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     forged = history.write(3, history.head.sha256)
     registered = Registered(VERSIONS - {named(3)["name"]}, tuple(history.seals), named(1)["name"])
     order, findings = verify.verify(history.entries, registered)
@@ -304,37 +306,37 @@ def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
 
 def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
     """Anyone who can edit metadata takes the mark away and puts the other one there."""
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     entry = history.entries[1]
     history.entries[1] = replace(entry, metadata={"entry": entry.content, "refused_at": "now"})
-    assert verified(history)[1] == set()
+    assert verify_history(history)[1] == set()
 
 
 def test_production_that_nobody_holds_is_named():
-    history = played([("promote", 0)])
+    history = play([("promote", 0)])
     history.production = None
-    assert verified(history)[1] == {("production_gone", None)}
+    assert verify_history(history)[1] == {("production_gone", None)}
 
 
 def test_production_without_any_ledger_is_outside():
-    history = played([("outside", 3)])
-    assert verified(history)[1] == {("moved_outside", None)}
+    history = play([("outside", 3)])
+    assert verify_history(history)[1] == {("moved_outside", None)}
 
 
-@pytest.mark.parametrize(("to", "words"), [(0, "v0 named, but the ledger no longer does"), (4, "does not name")])
-def test_an_outside_move_says_whether_the_ledger_ever_knew_the_version(to, words):
-    history = played([("promote", 0), ("promote", 1), ("outside", to)])
+@pytest.mark.parametrize(("to", "message"), [(0, "v0 named, but the ledger no longer does"), (4, "does not name")])
+def test_an_outside_move_says_whether_the_ledger_ever_knew_the_version(to, message):
+    history = play([("promote", 0), ("promote", 1), ("outside", to)])
     _, (finding,) = verify.verify(
         history.entries, Registered(VERSIONS, tuple(history.seals), named(history.production)["name"])
     )
     assert finding.name == "moved_outside"
-    assert words in finding.message
+    assert message in finding.message
 
 
 def test_an_entry_that_says_nothing_is_named():
-    history = played([("promote", 0)])
+    history = play([("promote", 0)])
     history.entries.append(Entry(1, {"previous": "unreadable"}))
-    assert verified(history)[1] == {("entry_unreadable", 1)}
+    assert verify_history(history)[1] == {("entry_unreadable", 1)}
 
 
 @pytest.mark.parametrize(
@@ -357,7 +359,7 @@ def test_an_entry_that_says_nothing_is_named():
     ],
 )
 def test_a_promotion_that_says_less_is_unreadable(change):
-    content = played([("promote", 0)]).entries[0].content
+    content = play([("promote", 0)]).entries[0].content
     assert ledger.is_readable(content)
     assert not ledger.is_readable({**content, **change})
     assert not ledger.is_readable([content])
@@ -365,12 +367,12 @@ def test_a_promotion_that_says_less_is_unreadable(change):
 
 def test_a_promotion_after_a_loss_is_not_void():
     """promote sees no head where the first entry is gone, and starts the chain again."""
-    history = played([("promote", 0), ("promote", 1)])
+    history = play([("promote", 0), ("promote", 1)])
     entry = history.write(2, None)
     history.seal(entry)
     history.production = 2
-    order, found = verified(history, history.entries[1:])
-    assert found == {("entry_missing", 0)}
+    order, findings = verify_history(history, history.entries[1:])
+    assert findings == {("entry_missing", 0)}
     assert [entry.void for entry in order] == [False, False]
 
 
@@ -382,9 +384,9 @@ def with_hashes(history, number, model="a" * 64, rows="b" * 64):
     history.entries[number] = edited(history.entries[number], sha256=hashes, sha256_recorded="at evaluation")
 
 
-def bytes_found(history, **now):
+def find_changed_bytes(history, **now):
     """What is said of the bytes when the files of these versions are `now`: a SHA-256, or the name of a refusal."""
-    sha256 = {(named(0) if what == "model" else of_project("dataset", 0))["name"]: value for what, value in now.items()}
+    sha256 = {(named(0) if kind == "model" else of_project("dataset", 0))["name"]: value for kind, value in now.items()}
     findings = verify.verify(history.entries, Registered(VERSIONS, (), named(history.production)["name"], sha256))[1]
     return [(finding.name, finding.entry) for finding in findings if "bytes" in finding.name]
 
@@ -400,27 +402,27 @@ def bytes_found(history, **now):
     ],
 )
 def test_a_file_that_is_not_what_was_promoted_is_named(now, findings):
-    history = played([("promote", 0)])
+    history = play([("promote", 0)])
     with_hashes(history, 0)
-    assert bytes_found(history, **now) == findings
+    assert find_changed_bytes(history, **now) == findings
 
 
 def test_of_an_entry_without_hashes_only_a_file_that_is_refused_is_named():
     """Of schema 1: there is nothing to compare a good file with."""
-    history = played([("promote", 0)])
-    assert bytes_found(history, model="c" * 64, rows="d" * 64) == []
-    assert bytes_found(history, model="file_changed") == [("model_bytes_changed", 0)]
+    history = play([("promote", 0)])
+    assert find_changed_bytes(history, model="c" * 64, rows="d" * 64) == []
+    assert find_changed_bytes(history, model="file_changed") == [("model_bytes_changed", 0)]
 
 
 def test_an_entry_that_was_interrupted_has_put_no_bytes_into_production():
-    history = played([("promote", 1), ("interrupted", 0)])
+    history = play([("promote", 1), ("interrupted", 0)])
     with_hashes(history, 1)
-    assert bytes_found(history, model="c" * 64) == []
+    assert find_changed_bytes(history, model="c" * 64) == []
 
 
 @pytest.mark.parametrize("sha256", ["a", {"model": "a" * 64}, {"model": 1, "eval_rows": 2}, []])
 def test_hashes_that_are_none_make_an_entry_unreadable(sha256):
-    content = played([("promote", 0)]).entries[0].content
+    content = play([("promote", 0)]).entries[0].content
     assert not ledger.is_readable({**content, "sha256": sha256})
 
 

@@ -51,11 +51,11 @@ def names(monkeypatch):
 
     def look_up(host, port, *_, **__):
         if host not in known:
-            return asked(host, port, *_, **__)
+            return getaddrinfo(host, port, *_, **__)
         answers = known[host].pop(0) if len(known[host]) > 1 else known[host][0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answers]
 
-    asked = socket.getaddrinfo
+    getaddrinfo = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return known
 

@@ -56,10 +56,10 @@ class Loop:
         """The environment of the SDK."""
         return {**self.env, "WANDB_BASE_URL": self.url, "WANDB_API_KEY": self.key, "WANDB_SILENT": "true"}
 
-    def python(self, *words: str) -> Any:
+    def python(self, *args: str) -> Any:
         """What a program of the SDK's prints, as JSON."""
         done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, env=self.client(), capture_output=True, text=True, timeout=DEADLINE_S
+            [sys.executable, *args], cwd=ROOT, env=self.client(), capture_output=True, text=True, timeout=DEADLINE_S
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])  # a step answers before it
@@ -67,10 +67,10 @@ class Loop:
     def link(self) -> str:
         """A link that signs in once, as `serve` prints it."""
         key = base64.b64encode(f"api:{self.key}".encode()).decode()
-        asked = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310
             f"{self.url}/login/link", method="POST", headers={"Authorization": f"Basic {key}"}
         )
-        with urllib.request.urlopen(asked, timeout=DEADLINE_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310
             return self.url + str(json.load(answer)["path"])
 
     def wait_for_approval(self, use_case: str = "glyphs", **changes: str) -> None:
@@ -78,7 +78,7 @@ class Loop:
         self.wait({use_case: self.pending(use_case=use_case, **changes)})
 
     def wait(self, pending: dict[str, dict[str, Any]]) -> None:
-        use_cases = {name: {"pending": one} for name, one in pending.items()}
+        use_cases = {name: {"pending": evaluation} for name, evaluation in pending.items()}
         (self.folder / "state.json").write_text(json.dumps({"last": "glyphs", "use_cases": use_cases}))
 
     def pending(self, **changes: str) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class Visitor:
         return known[1]
 
     def approve(self, **fields: str) -> requests.Response:
-        given = {"csrf": self.csrf(), "evidence": self.loop.seeded["evidence"], "approver": "Ada Lovelace"}
-        return self.post(APPROVAL, **given | fields)
+        form = {"csrf": self.csrf(), "evidence": self.loop.seeded["evidence"], "approver": "Ada Lovelace"}
+        return self.post(APPROVAL, **form | fields)
 
 
 @pytest.fixture(scope="module")
@@ -125,18 +125,18 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     home = folder / "home"
     home.mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "WANDB_DIR": str(home), "WANDB_PROJECT": COLLECTION}
-    made = Loop(root, env)
+    running = Loop(root, env)
     with (folder / "serve.log").open("w") as log:
         serving = subprocess.Popen(
             [*runner_with(a_port_of_its_own()), "serve"], cwd=root, env=env, stdout=log, stderr=log, text=True
         )
     try:
         until(lambda: "The pages are open" in (folder / "serve.log").read_text() or serving.poll() is not None, "pages")
-        visitor = Visitor(made).sign_in()
-        made.empty = {path: visitor.get(path) for path in ("/", APPROVAL, "/-/ledger/glyphs")}
-        made.seeded = made.python("-m", "tests.pages.seeding")
-        made.wait_for_approval()
-        yield made
+        visitor = Visitor(running).sign_in()
+        running.empty = {path: visitor.get(path) for path in ("/", APPROVAL, "/-/ledger/glyphs")}
+        running.seeded = running.python("-m", "tests.pages.seeding")
+        running.wait_for_approval()
+        yield running
     finally:
         print((folder / "serve.log").read_text())  # for a test that failed
         serving.send_signal(signal.SIGTERM)

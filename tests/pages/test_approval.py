@@ -43,8 +43,8 @@ def visitor(loop: Loop) -> Visitor:
     return Visitor(loop).sign_in()
 
 
-def admin(loop: Loop, *words: str) -> str:
-    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(loop.folder / "server"), *words]
+def admin(loop: Loop, *args: str) -> str:
+    command = [sys.executable, "-m", "modelgate_server", "admin", "--data", str(loop.folder / "server"), *args]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -79,7 +79,7 @@ def page(loop: Loop, browser: Browser) -> Iterator[Page]:
     troubles: list[str] = []
     page = browser.new_page(base_url=loop.url)
     page.set_default_timeout(DEADLINE_MS)
-    page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("dialog", lambda dialog: troubles.append(f"a script ran: {dialog.message}"))
     page.on("request", lambda sent: None if sent.url.startswith(loop.url) else troubles.append(sent.url))
@@ -143,7 +143,7 @@ def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "headers", "status", "why"),
+    ("fields", "headers", "status", "reason"),
     [
         ({"csrf": "0" * 64}, {}, 403, "belongs to another session"),
         ({}, {"Origin": "http://evil.example"}, 403, "another site"),
@@ -154,12 +154,12 @@ def test_home_of_the_server_itself_is_one_link_away(visitor: Visitor) -> None:
     ],
 )  # fmt: skip
 def test_an_approval_is_refused(
-    loop: Loop, visitor: Visitor, fields: dict[str, str], headers: dict[str, str], status: int, why: str
+    loop: Loop, visitor: Visitor, fields: dict[str, str], headers: dict[str, str], status: int, reason: str
 ) -> None:
-    given = {"csrf": visitor.csrf(), "evidence": loop.seeded["evidence"], "approver": "Ada"} | fields
+    form = {"csrf": visitor.csrf(), "evidence": loop.seeded["evidence"], "approver": "Ada"} | fields
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
-    refused = visitor.post(APPROVAL, {"Cookie": cookies, **headers}, **given)  # by hand: a jar looks at the Host
-    assert (refused.status_code, why in refused.text) == (status, True), refused.text
+    refused = visitor.post(APPROVAL, {"Cookie": cookies, **headers}, **form)  # by hand: a jar looks at the Host
+    assert (refused.status_code, reason in refused.text) == (status, True), refused.text
     assert loop.state["pending"]["evidence"] == loop.seeded["evidence"]
     assert not (loop.folder / "approval.log").exists()
 
@@ -184,7 +184,7 @@ def test_a_member_of_the_registry_who_may_read_the_report_may_not_approve_it(loo
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         ({"host": "https://wandb.example"}, "approve it from a terminal: make approve USE_CASE=glyphs"),
         ({"evidence": "local/glyphs-dev/glyphs_evaluation:v9"}, "its evaluation cannot be read"),
@@ -192,15 +192,15 @@ def test_a_member_of_the_registry_who_may_read_the_report_may_not_approve_it(loo
     ],
 )
 def test_what_cannot_be_read_on_this_server_has_no_button(
-    loop: Loop, visitor: Visitor, changes: dict[str, str], why: str
+    loop: Loop, visitor: Visitor, changes: dict[str, str], reason: str
 ) -> None:
     loop.wait_for_approval(**changes)
     try:
         shown = visitor.get(APPROVAL)
-        assert why in shown
+        assert reason in shown
         assert "<button>Approve" not in shown
         refused = visitor.approve(evidence=loop.state["pending"]["evidence"])
-        assert (refused.status_code, why in refused.text) == (403, True)
+        assert (refused.status_code, reason in refused.text) == (403, True)
     finally:
         loop.wait_for_approval()
 
@@ -255,7 +255,7 @@ def test_a_click_promotes_once_also_after_a_kill_and_the_ledger_says_who(loop: L
     expect(page.get_by_text("was promoted, approved by Ada Lovelace")).to_be_visible()
     again = page.request.post(APPROVAL, form=form, max_redirects=0)
     assert again.status == 303
-    known = asked(loop)
+    known = read_state(loop)
     assert known["production"] == "v1"
     assert known["entries"] == [["ada", "name", True], ["Ada Lovelace", "browser", True]]
     assert loop.state["pending"] is None
@@ -298,12 +298,12 @@ def runner(loop: Loop) -> int:
     """The process of `runner approve`, once it is at work."""
 
     def holder() -> int:
-        said = (loop.folder / "lock").read_text() if (loop.folder / "lock").exists() else ""
-        return int(said.split()[1].rstrip(":")) if said.endswith("approve") else 0
+        output = (loop.folder / "lock").read_text() if (loop.folder / "lock").exists() else ""
+        return int(output.split()[1].rstrip(":")) if output.endswith("approve") else 0
 
     return int(until(holder, "the promotion"))
 
 
-def asked(loop: Loop) -> Any:
+def read_state(loop: Loop) -> Any:
     """What the SDK finds in the registry and in the ledger."""
     return loop.python("-c", ASK)

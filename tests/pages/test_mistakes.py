@@ -30,8 +30,8 @@ def test_a_row_of_a_table_is_shown_by_its_columns_without_midnights_and_nulls():
     table = charts.draw_predictions(scores, Policy("no_worse", 0.5, 0.0), ROWS, None)
     shown, count = mistakes.select_from_table({"columns": table.columns, "data": table.data}, "")
     assert count == 2
-    assert [(one.truth, one.answer, one.url) for one in shown] == [("no", "yes", "")] * 2
-    assert [dict(one.fields) for one in shown] == [
+    assert [(mistake.truth, mistake.answer, mistake.url) for mistake in shown] == [("no", "yes", "")] * 2
+    assert [dict(mistake.fields) for mistake in shown] == [
         {"plan": "basic", "signup_date": "2020-03-23", "seen": "2020-03-23 07:30:00", "tenure": "1.5"},
         {"plan": "", "signup_date": "2020-03-24", "seen": "2020-03-24", "tenure": ""},
     ]

@@ -23,12 +23,12 @@ def test_what_the_runner_leaves_open_waits_and_what_it_promoted_is_the_answer(ch
     waits = Waiting("glyphs", evidence, version, None, headline, reason="", host=None)
     assert waiting.read(checkout.folder) == State({"glyphs": waits}, {}, "glyphs")
     other = ["--evidence", "local/p/glyphs_evaluation:v6", "--approver", "ada"]
-    code, said = checkout.runner("approve", "--in-browser", *other)
-    assert (code, "v6 does not wait for an approval" in said) == (2, True)
+    code, output = checkout.runner("approve", "--in-browser", *other)
+    assert (code, "v6 does not wait for an approval" in output) == (2, True)
     assert "promote" not in checkout.steps()
     for _ in range(2):
-        code, said = checkout.runner("approve", "--in-browser", "--evidence", evidence, "--approver", "ada")
-        assert (code, "The report" in said) == (0, False)
+        code, output = checkout.runner("approve", "--in-browser", "--evidence", evidence, "--approver", "ada")
+        assert (code, "The report" in output) == (0, False)
     assert checkout.steps().count("promote") == 1
     assert "--in-browser" in checkout.call("promote")["argv"]
     assert waiting.read(checkout.folder) == State(

@@ -65,10 +65,10 @@ class Checkout:
     def env(self, **more: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **more}
 
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **more: str) -> subprocess.Popen[str]:
         """The runner in a pipe, with no terminal; standard error in the same pipe."""
         child = subprocess.Popen(
-            [*runner_with(self.changes), *words],
+            [*runner_with(self.changes), *args],
             cwd=self.root,
             env=self.env(**more),
             stdin=subprocess.DEVNULL,
@@ -79,11 +79,11 @@ class Checkout:
         self.children.append(child)
         return child
 
-    def runner(self, *words: str, **more: str) -> tuple[int, str]:
+    def runner(self, *args: str, **more: str) -> tuple[int, str]:
         """Its exit code and everything it said."""
-        child = self.start(*words, **more)
-        said, _ = child.communicate(timeout=2 * DEADLINE_S)
-        return child.returncode, said
+        child = self.start(*args, **more)
+        output, _ = child.communicate(timeout=2 * DEADLINE_S)
+        return child.returncode, output
 
     def state(self, use_case: str = "glyphs") -> dict[str, Any]:
         """What the runner knows of a use case."""
@@ -123,12 +123,12 @@ class Checkout:
 class Terminal:
     """The runner on a terminal of its own (a pty), as a person has it."""
 
-    def __init__(self, checkout: Checkout, *words: str, **more: str) -> None:
+    def __init__(self, checkout: Checkout, *args: str, **more: str) -> None:
         self.output = ""
         self.pid, self._descriptor = os.forkpty()
         if self.pid == 0:
             os.chdir(checkout.root)
-            os.execve(sys.executable, [*runner_with(checkout.changes), *words], checkout.env(TERM="xterm", **more))  # noqa: S606
+            os.execve(sys.executable, [*runner_with(checkout.changes), *args], checkout.env(TERM="xterm", **more))  # noqa: S606
 
     def read_until(self, text: str) -> None:
         def seen() -> bool:
@@ -181,12 +181,12 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         (root / "wandb" / module).touch()
     home = tmp_path / "home"
     home.mkdir()
-    made = Checkout(root, home)
-    yield made
-    for child in made.children:
+    copy = Checkout(root, home)
+    yield copy
+    for child in copy.children:
         if child.poll() is None:
             child.kill()
             print(child.communicate()[0])  # what it had said, for a test that failed
-    for call in made.calls():
+    for call in copy.calls():
         if alive(call["pid"]):
             os.kill(call["pid"], signal.SIGKILL)

@@ -24,10 +24,10 @@ KEY = "local-" + "0123456789" * 4
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    made = Folder(tmp_path / ".modelgate")
-    made.make()
-    made.key_file.write_text(KEY + "\n")
-    return made
+    runner_folder = Folder(tmp_path / ".modelgate")
+    runner_folder.make()
+    runner_folder.key_file.write_text(KEY + "\n")
+    return runner_folder
 
 
 @pytest.fixture
@@ -42,19 +42,21 @@ def container(variables: Variables, *mounts: Mount) -> Container:
     return Container("n", "step", "modelgate/link:0", ("--use-case=glyphs", "--out=/out"), variables, mounts, "net")
 
 
-def of_build(folder: Folder, root: Path, *, names: tuple[str, ...] = ("GLYPHS_NPZ", "DATA_TOKEN"), **told: str) -> Any:
-    variables, mounts = prepare_source(told, names, root, folder, "server")
+def of_build(
+    folder: Folder, root: Path, *, names: tuple[str, ...] = ("GLYPHS_NPZ", "DATA_TOKEN"), **environ: str
+) -> Any:
+    variables, mounts = prepare_source(environ, names, root, folder, "server")
     return {name: value for name, value in variables.values.items() if name != "HOME"}, mounts[1:], (variables, mounts)
 
 
 def test_a_file_that_a_declared_variable_names_is_mounted_read_only(tmp_path: Path, folder: Folder, npz: Path) -> None:
     for named in (str(npz), str(npz.relative_to(tmp_path))):
-        values, mounts, (variables, every) = of_build(folder, tmp_path, GLYPHS_NPZ=named)
+        values, mounts, (variables, inherited) = of_build(folder, tmp_path, GLYPHS_NPZ=named)
         assert values == {"GLYPHS_NPZ": "/rows/GLYPHS_NPZ/glyphs.npz"}
         assert mounts == [Mount(npz, "/rows/GLYPHS_NPZ/glyphs.npz")]
         assert (
             f"--mount=type=bind,source={npz},target=/rows/GLYPHS_NPZ/glyphs.npz,readonly"
-            in container(variables, *every).format_command()
+            in container(variables, *inherited).format_command()
         )
         assert mounts[0].to_docker()["ReadOnly"] is True
 
@@ -71,9 +73,9 @@ def test_what_names_no_file_is_left_to_build_to_say(tmp_path: Path, folder: Fold
 
 
 def test_a_token_is_passed_by_name_and_what_is_not_declared_is_not_passed(tmp_path: Path, folder: Folder) -> None:
-    values, _, (variables, every) = of_build(folder, tmp_path, DATA_TOKEN="secret", OTHER="x")
+    values, _, (variables, inherited) = of_build(folder, tmp_path, DATA_TOKEN="secret", OTHER="x")
     assert values == {"DATA_TOKEN": "secret"}
-    line = container(variables, *every).format_command()
+    line = container(variables, *inherited).format_command()
     assert "secret" not in line and "--env=DATA_TOKEN " in line
 
 
@@ -105,12 +107,12 @@ def test_the_line_to_paste_names_the_keys_file_and_not_the_key(folder: Folder) -
     line = container(variables).format_command()
     assert KEY not in line
     # As a shell reads it, the key is there again.
-    (said,) = os.popen(f"echo {line} | tr ' ' '\\n' | grep ^--env=WANDB_API_KEY").read().split()  # noqa: S605
-    assert said == f"--env=WANDB_API_KEY={KEY}"
-    words = shlex.split(line)
-    assert words[:2] == ["docker", "run"]
-    assert {"--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=net"} <= set(words)
-    assert words[-3:] == ["modelgate/link:0", "--use-case=glyphs", "--out=/out"]
+    (flag,) = os.popen(f"echo {line} | tr ' ' '\\n' | grep ^--env=WANDB_API_KEY").read().split()  # noqa: S605
+    assert flag == f"--env=WANDB_API_KEY={KEY}"
+    args = shlex.split(line)
+    assert args[:2] == ["docker", "run"]
+    assert {"--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=net"} <= set(args)
+    assert args[-3:] == ["modelgate/link:0", "--use-case=glyphs", "--out=/out"]
 
 
 def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not() -> None:
@@ -126,9 +128,9 @@ def test_the_persons_own_variables_are_passed_by_name_and_their_folders_are_not(
 
 
 def test_promote_alone_sees_whom_to_tell_and_by_name(folder: Folder) -> None:
-    told = Variables({"PROMOTION_WEBHOOK_URL": "secret"}, inherited=frozenset({"PROMOTION_WEBHOOK_URL"}))
+    notification = Variables({"PROMOTION_WEBHOOK_URL": "secret"}, inherited=frozenset({"PROMOTION_WEBHOOK_URL"}))
     images = {step.name: Image(step.name, step.name, "", (), {}) for step in (pipeline.TRAIN, pipeline.PROMOTE)}
-    steps = StepImages("n", images, Variables({}), (Variables({}), []), None, folder.out, told)
+    steps = StepImages("n", images, Variables({}), (Variables({}), []), None, folder.out, notification)
     train, promote = (steps.format_command(step, ()) for step in (pipeline.TRAIN, pipeline.PROMOTE))
     assert "PROMOTION_" not in train
     assert "--env=PROMOTION_WEBHOOK_URL " in promote and "secret" not in promote

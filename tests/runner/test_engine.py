@@ -35,12 +35,12 @@ UNWELL = "input/output error of the engine's disk"
 @pytest.fixture
 def command() -> str:
     """The folder of the `docker` command; its engine is not needed."""
-    found = shutil.which("docker")
-    if found is None:
+    docker = shutil.which("docker")
+    if docker is None:
         if os.environ.get("CI"):
             pytest.fail("there is no docker command")
         pytest.skip("there is no docker command here")
-    return str(Path(found).parent)
+    return str(Path(docker).parent)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,27 +104,27 @@ def run(checkout: Checkout, **env: str) -> tuple[int, str]:
 
 
 def test_no_docker_command(checkout: Checkout) -> None:
-    code, said = run(checkout, PATH="/nowhere")
-    assert code == 3, said
-    assert "error: the `docker` command is not installed" in said
-    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    code, output = run(checkout, PATH="/nowhere")
+    assert code == 3, output
+    assert "error: the `docker` command is not installed" in output
+    assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
     assert checkout.calls() == []
 
 
 def test_no_engine_answers(checkout: Checkout, command: str) -> None:
-    code, said = run(checkout, DOCKER_HOST="unix:///nowhere/docker.sock")
+    code, output = run(checkout, DOCKER_HOST="unix:///nowhere/docker.sock")
     assert code == 3
-    assert "error: no Docker engine answers at unix:///nowhere/docker.sock" in said
-    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
-    assert "Traceback" not in said and checkout.calls() == []
+    assert "error: no Docker engine answers at unix:///nowhere/docker.sock" in output
+    assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
+    assert "Traceback" not in output and checkout.calls() == []
 
 
 def test_a_rootless_engine(checkout: Checkout, command: str, short: Path) -> None:
     with engine_that_says(short, "name=seccomp,profile=default", "name=rootless") as address:
-        code, said = run(checkout, DOCKER_HOST=address)
+        code, output = run(checkout, DOCKER_HOST=address)
     assert code == 3
-    assert f"error: the Docker engine at {address} is rootless" in said
-    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    assert f"error: the Docker engine at {address} is rootless" in output
+    assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
 
 
 def test_an_engine_of_another_machine(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,11 +157,11 @@ def test_an_engine_that_is_not_permitted(command: str, short: Path, monkeypatch:
 def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Checkout) -> None:
     checkout.folder.mkdir(mode=0o700)
     (checkout.folder / "engine").write_text("unix:///nowhere/docker.sock\n")
-    code, said = checkout.runner("run", "--use-case", "glyphs")
-    assert code == 0, said
-    assert "containers of an earlier runner may still exist; the next command looks for them again" in said
+    code, output = checkout.runner("run", "--use-case", "glyphs")
+    assert code == 0, output
+    assert "containers of an earlier runner may still exist; the next command looks for them again" in output
     assert (checkout.folder / "engine").exists()
-    code, said = checkout.runner("clean", "--yes")
+    code, output = checkout.runner("clean", "--yes")
     assert code == 3
     assert checkout.folder.exists()  # nothing is removed as long as it cannot be known that nothing uses it
 
@@ -170,20 +170,20 @@ def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout
     checkout.folder.mkdir(mode=0o700)
     with engine_that_says(short) as address:
         (checkout.folder / "engine").write_text(f"{address}\n")
-        code, said = checkout.runner("run", "--use-case", "glyphs")
-        assert code == 0, said
-        assert "the next command looks for them again" in said and UNWELL in said
-        code, said = checkout.runner("clean", "--yes")
+        code, output = checkout.runner("run", "--use-case", "glyphs")
+        assert code == 0, output
+        assert "the next command looks for them again" in output and UNWELL in output
+        code, output = checkout.runner("clean", "--yes")
     assert code == 3
-    assert f"error: the Docker engine at {address} refused a request" in said and UNWELL in said
-    assert HOW_TO_RUN_WITHOUT in said.splitlines()[-1]
+    assert f"error: the Docker engine at {address} refused a request" in output and UNWELL in output
+    assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
     assert checkout.folder.exists()
 
 
 def test_an_unknown_kind_of_runner_is_refused(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", RUNNER="podman")
+    code, output = checkout.runner("run", RUNNER="podman")
     assert code == 2
-    assert "RUNNER='podman' is neither `processes` nor `docker`" in said
+    assert "RUNNER='podman' is neither `processes` nor `docker`" in output
 
 
 def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout) -> None:
@@ -191,8 +191,8 @@ def test_containers_do_not_talk_to_a_server_that_is_a_process(checkout: Checkout
     make_real(checkout)
     checkout.start("serve")
     until(lambda: (checkout.folder / "server" / "server.db").exists(), "the server")
-    code, said = checkout.runner("run", "--docker", **to_the_engine())
-    assert code == 2, said
-    assert "runs as a process, for an open `serve`, so containers cannot reach it" in said
-    assert "make serve RUNNER=docker" in said
+    code, output = checkout.runner("run", "--docker", **to_the_engine())
+    assert code == 2, output
+    assert "runs as a process, for an open `serve`, so containers cannot reach it" in output
+    assert "make serve RUNNER=docker" in output
     assert not (checkout.folder / "engine").exists()

@@ -16,30 +16,30 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 
 def test_foreign_key_is_named_first_never_printed_and_not_passed_on(checkout: Checkout) -> None:
     (checkout.home / ".netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
-    _, said = checkout.runner("run", "--use-case", "glyphs", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
-    first = said[: said.index("The plan")]
+    _, output = checkout.runner("run", "--use-case", "glyphs", WANDB_API_KEY=KEY, WANDB_PROJECT="theirs")
+    first = output[: output.index("The plan")]
     assert "embedded server" in first
     assert "Found WANDB_API_KEY in your environment; not used" in first
     assert f"Found an entry for wandb.ai in {checkout.home / '.netrc'}; not used" in first
-    assert KEY not in said
+    assert KEY not in output
     for call in checkout.calls():
         assert KEY not in str(call)
         assert "WANDB_PROJECT" not in call["env"]
 
 
 def test_steps_see_what_is_on_the_list_and_nothing_else(checkout: Checkout) -> None:
-    told = {"LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
+    environ = {"LC_ALL": "C.UTF-8", "HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "intranet"}
     kept_back = {
         "WANDB_MODE": "offline", "WANDB_ENTITY": "theirs", "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "t",
         "PYTHONPATH": "/nowhere", "MODELGATE_SERVER_KEY": "k", "PROMOTION_WEBHOOK_URL": "https://hooks.example/p",
     }  # fmt: skip
-    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada", **told, **kept_back)
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada", **environ, **kept_back)
     seen = checkout.call("train")["env"]
-    assert {name: seen[name] for name in told if name != "NO_PROXY"} == {
-        k: v for k, v in told.items() if k != "NO_PROXY"
+    assert {name: seen[name] for name in environ if name != "NO_PROXY"} == {
+        k: v for k, v in environ.items() if k != "NO_PROXY"
     }
     assert not set(kept_back) & set(seen)
-    assert set(seen) - set(told) <= {
+    assert set(seen) - set(environ) <= {
         "PATH", "HOME", "LANG", "LC_CTYPE", "no_proxy", "WANDB_BASE_URL", "WANDB_API_KEY", "WANDB_ERROR_REPORTING",
         "WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR",
     }  # fmt: skip
@@ -58,10 +58,10 @@ def test_evaluate_gets_the_commit_and_whether_files_differ_from_it(checkout: Che
     checkout.runner("run", "--use-case", "glyphs")
     assert not [word for word in checkout.call("evaluate")["argv"] if word.startswith("--commit")]
 
-    def git(*words: str) -> str:
+    def git(*args: str) -> str:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
         done = subprocess.run(
-            ["git", *identity, *words],
+            ["git", *identity, *args],
             cwd=checkout.root,
             env=checkout.env(),
             capture_output=True,
@@ -88,8 +88,8 @@ def test_a_file_that_git_does_not_track_and_a_step_could_read_makes_the_commit_d
 ) -> None:
     """An uncommitted use case was promoted under a clean commit."""
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
-    for words in (("init", "-q"), ("add", "modelgate", "steps", "usecases"), ("commit", "-q", "-m", "x")):
-        subprocess.run([*git, *words], cwd=checkout.root, env=checkout.env(), check=True)
+    for args in (("init", "-q"), ("add", "modelgate", "steps", "usecases"), ("commit", "-q", "-m", "x")):
+        subprocess.run([*git, *args], cwd=checkout.root, env=checkout.env(), check=True)
     (checkout.root / "notes.txt").touch()  # no step reads this
     (checkout.root / "usecases" / "glyphs" / "__pycache__").mkdir()
     (checkout.root / "usecases" / "glyphs" / "__pycache__" / "data.pyc").touch()
@@ -104,15 +104,15 @@ def test_a_file_that_git_does_not_track_and_a_step_could_read_makes_the_commit_d
 
 
 def test_build_alone_sees_the_variables_that_the_use_case_declares(checkout: Checkout) -> None:
-    told = {"GLYPHS_NPZ": "/x.npz", "DATA_TOKEN": "secret", "OTHER": "x"}
-    _, said = checkout.runner("run", "--use-case", "remote", APPROVE="ada", **told)
+    environ = {"GLYPHS_NPZ": "/x.npz", "DATA_TOKEN": "secret", "OTHER": "x"}
+    _, output = checkout.runner("run", "--use-case", "remote", APPROVE="ada", **environ)
     seen = checkout.call("build")["env"]
     assert (seen["GLYPHS_NPZ"], seen["DATA_TOKEN"], seen.get("OTHER")) == ("/x.npz", "secret", None)
     for name in ("train", "link", "evaluate", "promote", "server"):
-        assert not set(told) & set(checkout.call(name)["env"]), name
-    assert "secret" not in said
-    checkout.runner("run", "--use-case", "glyphs", **told)  # which declares none
-    assert not set(told) & set(checkout.call("build")["env"])
+        assert not set(environ) & set(checkout.call(name)["env"]), name
+    assert "secret" not in output
+    checkout.runner("run", "--use-case", "glyphs", **environ)  # which declares none
+    assert not set(environ) & set(checkout.call("build")["env"])
 
 
 TOLD = {"PROMOTION_WEBHOOK_URL": "https://hooks.example/path"}
@@ -120,12 +120,12 @@ OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY
 
 
 def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", "--use-case", "glyphs", **OWN)
+    code, output = checkout.runner("run", "--use-case", "glyphs", **OWN)
     assert code == 2
-    assert "to agree in advance, add --yes" in said
+    assert "to agree in advance, add --yes" in output
     for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/glyphs-dev"):
-        assert word in said
-    assert KEY not in said
+        assert word in output
+    assert KEY not in output
     assert checkout.calls() == []
 
 
@@ -157,13 +157,13 @@ def test_own_wandb_asks_on_a_terminal_before_the_first_write(checkout: Checkout)
 
 def test_approval_goes_to_the_wandb_that_was_evaluated_on(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs", "--yes", **OWN)
-    code, said = checkout.runner("approve", APPROVE="ada", **OWN | {"WANDB_BASE_URL": "https://another.example"})
-    assert code == 2 and "set WANDB_BASE_URL to the value that the run had" in said
+    code, output = checkout.runner("approve", APPROVE="ada", **OWN | {"WANDB_BASE_URL": "https://another.example"})
+    assert code == 2 and "set WANDB_BASE_URL to the value that the run had" in output
     assert checkout.runner("approve", APPROVE="ada", **OWN)[0] == 0
     assert checkout.call("promote")["env"]["WANDB_BASE_URL"] == "https://wandb.example"
     assert checkout.pids("server") == []
 
 
 def test_wandb_that_is_neither_is_refused(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", WANDB="mine")
-    assert code == 2 and "neither `embedded` nor `own`" in said
+    code, output = checkout.runner("run", WANDB="mine")
+    assert code == 2 and "neither `embedded` nor `own`" in output

@@ -28,11 +28,11 @@ def built(checkout: Checkout) -> list[str]:
 
 
 def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_unavailable: Checkout) -> None:
-    code, said = remote_unavailable.runner("run", "--epochs", "3")
+    code, output = remote_unavailable.runner("run", "--epochs", "3")
     assert code == 0
-    assert "The plan for remote (glyphs if its rows are not available)" in said
-    assert "remote is not available here: no route to the download" in said
-    assert "To use it: set GLYPHS_NPZ" in said
+    assert "The plan for remote (glyphs if its rows are not available)" in output
+    assert "remote is not available here: no route to the download" in output
+    assert "To use it: set GLYPHS_NPZ" in output
     assert built(remote_unavailable) == ["--use-case=remote", "--use-case=glyphs"]
     assert "--epochs=3" in remote_unavailable.call("train")["argv"]
     assert remote_unavailable.state("glyphs")["pending"]["use_case"] == "glyphs"
@@ -41,10 +41,10 @@ def test_the_fallback_takes_the_place_of_the_default_when_nobody_asked(remote_un
 
 
 def test_no_fallback_takes_the_place_of_what_was_approved_in_advance(remote_unavailable: Checkout) -> None:
-    code, said = remote_unavailable.runner("run", APPROVE="ada")
+    code, output = remote_unavailable.runner("run", APPROVE="ada")
     assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
-    assert "The plan for remote:" in said
-    assert "ada approved remote in advance, so glyphs does not run instead." in said
+    assert "The plan for remote:" in output
+    assert "ada approved remote in advance, so glyphs does not run instead." in output
 
 
 def test_no_fallback_where_it_lacks_a_hyperparameter_that_was_given(remote_unavailable: Checkout) -> None:
@@ -54,11 +54,11 @@ def test_no_fallback_where_it_lacks_a_hyperparameter_that_was_given(remote_unava
     assert (code, built(remote_unavailable)) == (3, ["--use-case=remote"])
 
 
-@pytest.mark.parametrize("how", ["flag", "variable"])
-def test_a_use_case_that_was_asked_for_is_not_replaced(checkout: Checkout, how: str) -> None:
+@pytest.mark.parametrize("way", ["flag", "variable"])
+def test_a_use_case_that_was_asked_for_is_not_replaced(checkout: Checkout, way: str) -> None:
     checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
-    words, more = (["--use-case", "remote"], {}) if how == "flag" else ([], {"USE_CASE": "remote"})
-    code, _ = checkout.runner("run", *words, **more)
+    flags, more = (["--use-case", "remote"], {}) if way == "flag" else ([], {"USE_CASE": "remote"})
+    code, _ = checkout.runner("run", *flags, **more)
     assert (code, checkout.steps()) == (3, ["build"])
 
 

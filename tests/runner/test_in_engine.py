@@ -34,18 +34,18 @@ def images() -> dict[str, Image]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    made = Folder(tmp_path / ".modelgate")
-    made.make()
-    return made
+    runner_folder = Folder(tmp_path / ".modelgate")
+    runner_folder.make()
+    return runner_folder
 
 
 @pytest.fixture
 def engine(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
-    made = containers.connect_engine(folder)
-    yield made
-    made.remove("step")
-    made.remove("server")
-    made.finish()
+    connected = containers.connect_engine(folder)
+    yield connected
+    connected.remove("step")
+    connected.remove("server")
+    connected.finish()
 
 
 def steps(engine: Engine, images: dict[str, Image], folder: Folder, *expected: Step) -> StepContainers:
@@ -111,11 +111,11 @@ def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
     ends = images["link"]  # a step that was given nothing: it says what is missing, and ends with exit code 2
     server = ServerContainer(engine, ends, folder, port=free_port(), key="local-" + "0" * 40)
     assert until(server.read_code, "its end") == 2
-    said = folder.server_log.read_text()
-    assert "error: " in said
+    output = folder.server_log.read_text()
+    assert "error: " in output
     assert server.read_code() == 2
     server.end()
-    assert folder.server_log.read_text() == said
+    assert folder.server_log.read_text() == output
     assert not engine.list_containers()
 
 
@@ -125,16 +125,16 @@ def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
     address = containers.connect_engine(folder)._address
     (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": "http://proxy:1"}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    here = Engine(folder, address)
-    here.begin()
+    this_engine = Engine(folder, address)
+    this_engine.begin()
     try:
-        wanted = steps(here, images, folder)._steps.build_container(LINK, [])
+        wanted = steps(this_engine, images, folder)._steps.build_container(LINK, [])
         (folder.out / "link").mkdir(parents=True)
-        made = wanted.create(here.client, here.labels)
-        assert not [word for word in made.attrs["Config"]["Env"] if "proxy" in word.lower()]
+        created = wanted.create(this_engine.client, this_engine.labels)
+        assert not [word for word in created.attrs["Config"]["Env"] if "proxy" in word.lower()]
     finally:
-        here.remove("step")
-        here.finish()
+        this_engine.remove("step")
+        this_engine.finish()
 
 
 def facts(container: dict[str, Any]) -> dict[str, Any]:
@@ -172,14 +172,14 @@ def test_the_line_that_is_printed_makes_the_container_that_runs(
     engine.begin()
     ours = engine.client.api.inspect_container(wanted.create(engine.client, engine.labels).id)
     engine.remove("step")
-    typed = wanted.format_command()
-    assert typed.startswith("docker run --rm --read-only") and "local-secret" not in typed
-    line = typed.replace(
+    printed = wanted.format_command()
+    assert printed.startswith("docker run --rm --read-only") and "local-secret" not in printed
+    line = printed.replace(
         "docker run --rm", f"docker create --label={containers.LABEL}={folder.path} --label={containers.ROLE}=step", 1
     )
-    made = subprocess.run(["sh", "-c", line], env=os.environ, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    theirs = engine.client.api.inspect_container(made.stdout.strip())
+    done = subprocess.run(["sh", "-c", line], env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    theirs = engine.client.api.inspect_container(done.stdout.strip())
     engine.remove("step")
     assert facts(ours) == facts(theirs)
     assert facts(ours)["host"]["ReadonlyRootfs"] and facts(ours)["host"]["CapDrop"] == ["ALL"]

@@ -49,12 +49,12 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
     port = free_port()
     runner = checkout.start("serve-model", "--port", str(port), WANDB_API_KEY="somebody-else-s")
     assert runner.stdout is not None
-    said = ""
-    while "Ctrl-C" not in said:
-        said += runner.stdout.readline()
-        assert runner.poll() is None, said
-    assert "Serving glyphs-dev:v3 (ledger entry v7)" in said
-    assert f"curl -s --data @- http://127.0.0.1:{port}/v2/models/glyphs/infer" in said
+    output = ""
+    while "Ctrl-C" not in output:
+        output += runner.stdout.readline()
+        assert runner.poll() is None, output
+    assert "Serving glyphs-dev:v3 (ledger entry v7)" in output
+    assert f"curl -s --data @- http://127.0.0.1:{port}/v2/models/glyphs/infer" in output
     started = checkout.started_service()
     assert started["flags"]["--use-case"] == "glyphs"
     assert started["env"]["WANDB_API_KEY"] == (checkout.folder / "api-key").read_text().strip()
@@ -66,21 +66,21 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
 
 def test_a_service_that_ends_by_itself_is_an_error_with_its_last_lines(checkout: Checkout) -> None:
     service(checkout, "import sys; sys.exit('error: no model fits here')")
-    code, said = checkout.runner("serve-model", "--port", str(free_port()))
-    assert code == 3 and "| error: no model fits here" in said
-    assert "port" not in said.splitlines()[-1]
+    code, output = checkout.runner("serve-model", "--port", str(free_port()))
+    assert code == 3 and "| error: no model fits here" in output
+    assert "port" not in output.splitlines()[-1]
 
 
 def test_a_port_that_is_in_use_is_named_in_one_line(checkout: Checkout) -> None:
     service(checkout, "import sys; sys.exit('never started')")
     with socket.create_server(("127.0.0.1", free_port())) as other:
         port = other.getsockname()[1]
-        code, said = checkout.runner("serve-model", "--port", str(port))
-    assert (code, said.splitlines()[-2:]) == (2, [
+        code, output = checkout.runner("serve-model", "--port", str(port))
+    assert (code, output.splitlines()[-2:]) == (2, [
         f"error: port {port} is in use by another program",
         f'hint: choose another: make serve-model USE_CASE=glyphs ARGS="--port {port + 1}"',
     ])  # fmt: skip
-    assert "never started" not in said
+    assert "never started" not in output
 
 
 def test_a_service_that_a_killed_runner_left_behind_is_ended_first(checkout: Checkout) -> None:

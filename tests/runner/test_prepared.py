@@ -77,15 +77,15 @@ class Interpreter:
 
     def services(self) -> list[int]:
         """The process ids of the services that it has started."""
-        found = []
+        processes = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 command = (process / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
             if command[0].endswith(b"wandb-core") and str(self.process.pid).encode() in command:
-                found.append(int(process.name))
-        return found
+                processes.append(int(process.name))
+        return processes
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_all_steps_use_one_service_which_ends_with_their_interpreter(interpreter
 def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> None:
     """Threads are waited for, exit handlers run, and what was printed or logged is written."""
     for code, expected in (("0", 0), ("3", 3), ("None", 0), ("'a sentence'", 1)):
-        ended, said = interpreter.run(ENDS.replace("{}", code))
+        ended, output = interpreter.run(ENDS.replace("{}", code))
         assert ended == expected
-        assert "printed\n" in said and "the thread ended\n" in said and "the exit handlers ran\n" in said
+        assert "printed\n" in output and "the thread ended\n" in output and "the exit handlers ran\n" in output
     assert interpreter.run("raise ValueError")[0] == 1
     _, errors = interpreter.process.communicate()
     assert "a sentence" in errors and "ValueError" in errors

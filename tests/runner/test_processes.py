@@ -32,9 +32,9 @@ def test_signal_ends_what_the_runner_started_and_nothing_else(checkout: Checkout
         runner = checkout.start("run", "--use-case", "glyphs")
         checkout.wait_for("train")
         runner.send_signal(number)
-        said, _ = runner.communicate(timeout=DEADLINE_S)
+        output, _ = runner.communicate(timeout=DEADLINE_S)
         assert runner.returncode == 130
-        assert said.splitlines()[-1] == (
+        assert output.splitlines()[-1] == (
             "stopped: train was interrupted. Nothing is lost: the finished steps are reused. "
             "To continue: make run USE_CASE=glyphs"
         )
@@ -113,10 +113,10 @@ def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) 
     runner.wait()
     assert alive(step) and alive(server)
     checkout.behave()
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
-    assert "stopped the server that an earlier runner left behind" in said
-    assert "ended the step that an earlier runner left behind" in said
+    assert "stopped the server that an earlier runner left behind" in output
+    assert "ended the step that an earlier runner left behind" in output
     assert not alive(step) and not alive(server)
 
 
@@ -138,9 +138,9 @@ def test_step_that_was_killed_ends_the_run_with_a_sentence(checkout: Checkout) -
     checkout.behave(train=SLOW)
     runner = checkout.start("run", "--use-case", "glyphs")
     os.kill(checkout.wait_for("train"), signal.SIGKILL)
-    said, _ = runner.communicate(timeout=DEADLINE_S)
+    output, _ = runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == 1
-    assert "error: train was ended by signal 9" in said
+    assert "error: train was ended by signal 9" in output
 
 
 def test_every_step_runs_in_a_fork_of_one_interpreter(checkout: Checkout) -> None:
@@ -173,9 +173,9 @@ def test_interpreter_that_was_killed_ends_the_run_with_a_sentence_and_its_step(c
     runner = checkout.start("run", "--use-case", "glyphs")
     train = checkout.wait_for("train")
     os.kill(_interpreter(checkout), signal.SIGKILL)
-    said, _ = runner.communicate(timeout=DEADLINE_S)
+    output, _ = runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == 1
-    assert "error: train was ended by signal 9" in said
+    assert "error: train was ended by signal 9" in output
     until(lambda: not alive(train), "the step's end")
     assert checkout.everything_ended()
 
@@ -201,25 +201,25 @@ def test_step_runs_as_python_m_would_run_it(checkout: Checkout) -> None:
 def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> None:
     checkout.folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as foreign:
-        taken = foreign.getsockname()[1]
-        (checkout.folder / "port").write_text(str(taken))
-        code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+        used = foreign.getsockname()[1]
+        (checkout.folder / "port").write_text(str(used))
+        code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
-        assert said.index(f"port {taken} is in use by another program") < said.index("The plan for glyphs")
-    kept = checkout.port()
-    assert kept != taken
+        assert output.index(f"port {used} is in use by another program") < output.index("The plan for glyphs")
+    new_port = checkout.port()
+    assert new_port != used
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    assert checkout.port() == kept
-    assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{kept}"
+    assert checkout.port() == new_port
+    assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{new_port}"
 
 
 def test_a_link_that_was_stored_with_another_port_is_printed_with_that_of_today(checkout: Checkout) -> None:
     checkout.behave(link={"result": {"url": "http://127.0.0.1:9/page"}})
     checkout.runner("run", "--use-case", "glyphs")
     with socket.create_server(("127.0.0.1", checkout.port())) as foreign:
-        said = checkout.runner("approve", APPROVE="ada")[1]
+        output = checkout.runner("approve", APPROVE="ada")[1]
         assert checkout.port() != foreign.getsockname()[1]
-    assert f"glyphs-dev:v3 at http://127.0.0.1:{checkout.port()}/page" in said
+    assert f"glyphs-dev:v3 at http://127.0.0.1:{checkout.port()}/page" in output
 
 
 def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout) -> None:
@@ -230,9 +230,9 @@ def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout)
         "embedded.is_free = lambda port: next(looks, None) or is_free(port)\n"
     )
     (checkout.folder / "port").write_text(str(port))
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
-    assert f"port {port} is in use by another program" in said
+    assert f"port {port} is in use by another program" in output
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{checkout.port()}"
     assert checkout.port() != port
 
@@ -240,9 +240,9 @@ def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout)
 def test_lost_key_is_named(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     (checkout.folder / "api-key").unlink()
-    code, said = checkout.runner("run", "--use-case", "glyphs")
+    code, output = checkout.runner("run", "--use-case", "glyphs")
     assert code == 2
-    assert "api-key is missing" in said and "make clean" in said
+    assert "api-key is missing" in output and "make clean" in output
     assert len(checkout.pids("server")) == 1
     assert checkout.runner("clean", "--yes")[0] == 0
 
@@ -255,9 +255,9 @@ def test_server_that_died_is_started_again_on_the_same_port(checkout: Checkout) 
     os.kill(first["pid"], signal.SIGKILL)
     until(lambda: len(checkout.pids("server")) == 2, "another server")
     checkout.say("started again")
-    said, _ = runner.communicate(timeout=DEADLINE_S)
+    output, _ = runner.communicate(timeout=DEADLINE_S)
     assert runner.returncode == 0
-    assert f"the embedded server died (signal 9); starting it again on port {checkout.port()}" in said
+    assert f"the embedded server died (signal 9); starting it again on port {checkout.port()}" in output
     second = checkout.call("server")
     assert second["pid"] != first["pid"] and second["argv"] == first["argv"]
     assert checkout.everything_ended()
@@ -265,10 +265,10 @@ def test_server_that_died_is_started_again_on_the_same_port(checkout: Checkout) 
 
 def test_server_that_does_not_start_is_quoted(checkout: Checkout) -> None:
     checkout.behave(server={"says": "error: the data folder is on fire", "exit": 2})
-    code, said = checkout.runner("run", "--use-case", "glyphs")
+    code, output = checkout.runner("run", "--use-case", "glyphs")
     assert code == 3
-    assert "ended with exit code 2 before it answered\n  | error: the data folder is on fire" in said
-    assert "server.log" in said and "Traceback" not in said
+    assert "ended with exit code 2 before it answered\n  | error: the data folder is on fire" in output
+    assert "server.log" in output and "Traceback" not in output
     assert checkout.steps() == []
 
 
@@ -276,10 +276,10 @@ def test_second_runner_in_the_same_folder_is_refused(checkout: Checkout) -> None
     checkout.behave(build=SLOW)
     first = checkout.start("run", "--use-case", "glyphs")
     checkout.wait_for("build")
-    for words in (["run", "--use-case", "glyphs"], ["approve"], ["rollback"], ["clean", "--yes"]):
-        code, said = checkout.runner(*words)
-        assert code == 2, words
-        assert f"another runner uses {checkout.folder} (process {first.pid}: run)" in said
+    for args in (["run", "--use-case", "glyphs"], ["approve"], ["rollback"], ["clean", "--yes"]):
+        code, output = checkout.runner(*args)
+        assert code == 2, args
+        assert f"another runner uses {checkout.folder} (process {first.pid}: run)" in output
     assert "is running" in checkout.runner("status")[1]
     assert len(checkout.pids("build")) == 1
 
@@ -288,17 +288,17 @@ def test_serve_opens_the_pages_until_it_is_interrupted(checkout: Checkout) -> No
     serve = checkout.start("serve")
     server = checkout.wait_for("server")
     assert serve.stdout is not None
-    said = ""
-    while "Ctrl-C stops the server" not in said:
+    output = ""
+    while "Ctrl-C stops the server" not in output:
         line = serve.stdout.readline()
-        assert line, said
-        said += line
+        assert line, output
+        output += line
     assert _answers(checkout)
     serve.send_signal(signal.SIGINT)
     serve.communicate(timeout=DEADLINE_S)
     assert serve.returncode == 0
-    assert f"http://127.0.0.1:{checkout.port()}" in said and str(checkout.folder / "api-key") in said
-    assert (checkout.folder / "api-key").read_text().strip() not in said
+    assert f"http://127.0.0.1:{checkout.port()}" in output and str(checkout.folder / "api-key") in output
+    assert (checkout.folder / "api-key").read_text().strip() not in output
     assert not alive(server)
 
 
@@ -308,9 +308,9 @@ def test_run_uses_the_server_of_an_open_serve_and_leaves_it_open(checkout: Check
     until(lambda: _answers(checkout), "the server to answer")
     assert checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")[0] == 0
     assert checkout.pids("server") == [server] and alive(server)
-    code, said = checkout.runner("serve")
-    assert (code, f"is already running: http://127.0.0.1:{checkout.port()}\n" in said) == (0, True)
-    assert "error" not in said and alive(server)
+    code, output = checkout.runner("serve")
+    assert (code, f"is already running: http://127.0.0.1:{checkout.port()}\n" in output) == (0, True)
+    assert "error" not in output and alive(server)
     assert checkout.runner("clean", "--yes")[0] == 2
 
 
@@ -324,9 +324,9 @@ def test_run_goes_on_when_serve_ends_in_the_middle(checkout: Checkout) -> None:
     serve.send_signal(signal.SIGINT)
     until(lambda: len(checkout.pids("server")) == 2, "another server")
     checkout.say("started again")
-    said, _ = run.communicate(timeout=DEADLINE_S)
+    output, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 0
-    assert "`serve` ended; starting the embedded server again" in said
+    assert "`serve` ended; starting the embedded server again" in output
     assert len(checkout.pids("server")) == 2
     assert checkout.everything_ended()
 
@@ -355,9 +355,9 @@ def test_key_is_made_once_and_given_to_server_and_steps(checkout: Checkout) -> N
 def test_state_that_cannot_be_read_is_named(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     (checkout.folder / "state.json").write_text('{"pending": ')
-    code, said = checkout.runner("approve", APPROVE="ada")
+    code, output = checkout.runner("approve", APPROVE="ada")
     assert code == 2
-    assert "state.json cannot be read" in said and "Traceback" not in said
+    assert "state.json cannot be read" in output and "Traceback" not in output
 
 
 def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout, tmp_path: Path) -> None:
@@ -367,11 +367,11 @@ def test_clean_removes_what_the_runner_made_and_nothing_else(checkout: Checkout,
     (elsewhere / "precious").write_text("x")
     (checkout.folder / "mine.txt").write_text("x")
     (checkout.folder / "wandb" / "link").symlink_to(elsewhere)
-    code, said = checkout.runner("clean")
+    code, output = checkout.runner("clean")
     assert code == 2 and (checkout.folder / "state.json").exists()
-    code, said = checkout.runner("clean", "--yes")
+    code, output = checkout.runner("clean", "--yes")
     assert code == 0
-    assert "server/" in said and "Not made by the runner, so not removed: mine.txt" in said
+    assert "server/" in output and "Not made by the runner, so not removed: mine.txt" in output
     assert [path.name for path in checkout.folder.iterdir()] == ["mine.txt"]
     assert (elsewhere / "precious").exists()
     (checkout.folder / "mine.txt").unlink()

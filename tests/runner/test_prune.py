@@ -24,9 +24,9 @@ def used(checkout: Checkout) -> Checkout:
 
 
 def test_without_a_terminal_it_shows_and_deletes_nothing(used: Checkout) -> None:
-    code, said = used.runner("prune")
+    code, output = used.runner("prune")
     assert code == 2
-    assert "prune says this on standard error" in said and "there is no terminal to ask on" in said
+    assert "prune says this on standard error" in output and "there is no terminal to ask on" in output
     assert flags(used) == [[]]
 
 
@@ -43,8 +43,8 @@ def test_a_person_is_asked(used: Checkout, answer: str, code: int, times: int) -
 
 def test_what_could_not_be_deleted_is_an_answer_of_no(used: Checkout) -> None:
     used.behave(prune={"result": {"deleted": []}})
-    code, said = used.runner("prune", "--yes")
-    assert (code, "Deleted 0 of 1 versions." in said) == (1, True)
+    code, output = used.runner("prune", "--yes")
+    assert (code, "Deleted 0 of 1 versions." in output) == (1, True)
 
 
 def test_with_nothing_to_delete_nobody_is_asked(used: Checkout) -> None:

@@ -36,14 +36,14 @@ def table(real: Checkout) -> Checkout:
 
 def processes_of(checkout: Checkout) -> list[str]:
     """The command line of every process that was started for this checkout, the SDK's own among them."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if str(checkout.home).encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                processes.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue
-    return found
+    return processes
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc (Linux)")
@@ -68,7 +68,7 @@ version.save()
 """
 
 
-def move(table: Checkout, how: str) -> None:
+def move(table: Checkout, action: str) -> None:
     """Past the runner: what a person does with the SDK, or in the pages."""
     serving = table.start("serve")
     until(lambda: healthy(f"http://127.0.0.1:{table.port()}"), "the pages")
@@ -76,49 +76,49 @@ def move(table: Checkout, how: str) -> None:
         "WANDB_BASE_URL": f"http://127.0.0.1:{table.port()}",
         "WANDB_API_KEY": (table.folder / "api-key").read_text().strip(),
     }
-    moved = subprocess.run([sys.executable, "-c", MOVE, how], cwd=table.home, env=table.env(**client))
+    moved = subprocess.run([sys.executable, "-c", MOVE, action], cwd=table.home, env=table.env(**client))
     assert moved.returncode == 0
     serving.send_signal(signal.SIGTERM)
     serving.communicate(timeout=DEADLINE_S)
 
 
 def test_status_names_what_the_registry_has_in_production_and_not_what_the_runner_saw_last(table: Checkout) -> None:
-    code, said = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
-    assert code == 0, said
-    code, said = table.runner("status")
+    code, output = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
+    assert code == 0, output
+    code, output = table.runner("status")
     assert code == 0
-    assert "production of cells: local-org/wandb-registry-model/cells-dev:v0, approved by ada at 2" in said
+    assert "production of cells: local-org/wandb-registry-model/cells-dev:v0, approved by ada at 2" in output
     move(table, "remove")
-    said = table.runner("status")[1]
-    assert "production of cells: nothing, moved by hand: the last promotion was of cells-dev:v0" in said
+    output = table.runner("status")[1]
+    assert "production of cells: nothing, moved by hand: the last promotion was of cells-dev:v0" in output
 
-    code, said = table.runner("audit", "--verify")
+    code, output = table.runner("audit", "--verify")
     assert code == 1
-    assert '"production": null' in said and "Traceback" not in said
-    code, said = table.runner("audit")
+    assert '"production": null' in output and "Traceback" not in output
+    code, output = table.runner("audit")
     assert code == 0
-    assert "approved by ada" in said and "in production now, according to the registry: nothing" in said
+    assert "approved by ada" in output and "in production now, according to the registry: nothing" in output
 
-    code, said = table.runner("prune", "--older-than", "0")
+    code, output = table.runner("prune", "--older-than", "0")
     assert code == 0
-    assert "nothing of cells can be deleted" in said and "kept: 2, because an alias names it" in said
+    assert "nothing of cells can be deleted" in output and "kept: 2, because an alias names it" in output
 
 
 def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(table: Checkout) -> None:
-    code, said = table.runner("rollback", APPROVE="ada")
+    code, output = table.runner("rollback", APPROVE="ada")
     assert code == 2
-    assert said.splitlines()[-2:] == [
+    assert output.splitlines()[-2:] == [
         "error: --version previous: nothing was promoted yet", "hint: promote a first version: make run",
     ]  # fmt: skip
-    code, said = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
-    assert code == 0, said
-    code, said = table.runner("rollback", APPROVE="ada")
+    code, output = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
+    assert code == 0, output
+    code, output = table.runner("rollback", APPROVE="ada")
     assert code == 2
-    assert said.splitlines()[-2:] == [
+    assert output.splitlines()[-2:] == [
         "error: --version previous: the version in production is the first one, there is none before it",
         'hint: if another one was in production before, name it: --version v3, or make rollback ARGS="--version v3"',
     ]
-    assert (said.count("error:"), said.count("hint:")) == (1, 1)
+    assert (output.count("error:"), output.count("hint:")) == (1, 1)
 
 
 def test_serve_prints_a_link_that_signs_in_once_and_the_login_page_names_the_file_of_the_key(real: Checkout) -> None:
@@ -139,9 +139,9 @@ def test_serve_prints_a_link_that_signs_in_once_and_the_login_page_names_the_fil
     (named,) = re.findall(r"in the file <code>(.*?)</code>", login)
     assert Path(named).read_text().strip() == key
     # A second `serve` prints a new link, and ends.
-    code, said = real.runner("serve")
+    code, output = real.runner("serve")
     assert code == 0
-    again = re.findall(r"To sign in: (http\S+)", said)
+    again = re.findall(r"To sign in: (http\S+)", output)
     assert requests.get(again[0], timeout=60).status_code == 200
     serving.send_signal(signal.SIGTERM)
     serving.communicate(timeout=DEADLINE_S)
@@ -152,7 +152,7 @@ def test_a_file_of_rows_that_is_an_html_page_ends_with_exit_3_and_no_other_use_c
 ) -> None:
     page = tmp_path / "glyphs.npz"
     page.write_text("<!DOCTYPE html><title>Sign in</title>")
-    code, said = real.runner("run", GLYPHS_NPZ=str(page))
+    code, output = real.runner("run", GLYPHS_NPZ=str(page))
     assert code == 3
-    assert f"error: {page} has no glyphs: " in said
-    assert "Traceback" not in said and "again" not in said and "--use-case=glyphs" not in said
+    assert f"error: {page} has no glyphs: " in output
+    assert "Traceback" not in output and "again" not in output and "--use-case=glyphs" not in output

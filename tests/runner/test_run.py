@@ -22,9 +22,9 @@ FLAGS_OF_EVERY_STEP = [
 
 
 def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -> None:
-    code, said = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
+    code, output = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
     assert code == 0
-    commands = [line.strip() for line in said.splitlines() if " -m steps." in line]
+    commands = [line.strip() for line in output.splitlines() if " -m steps." in line]
     assert [command.split()[3] for command in commands] == [
         "steps.build", "steps.train", "steps.link", "steps.evaluate", "steps.promote",
     ]  # fmt: skip
@@ -34,8 +34,8 @@ def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -
 
 
 def test_run_prints_the_plan_before_it_starts_a_step(checkout: Checkout) -> None:
-    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    assert said.index("The plan for glyphs") < said.index("build says this on standard error")
+    _, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert output.index("The plan for glyphs") < output.index("build says this on standard error")
 
 
 def test_each_step_gets_what_the_one_before_made(checkout: Checkout) -> None:
@@ -66,8 +66,8 @@ def test_every_flag_goes_to_the_steps_that_know_it_and_to_no_other(checkout: Che
 
 def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: Checkout) -> None:
     checkout.behave(build={"sleep_s": 0.1})
-    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    table = said[said.index("step       seconds") :].splitlines()
+    _, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    table = output[output.index("step       seconds") :].splitlines()
     assert table[1].split()[0] == "build" and float(table[1].split()[1]) > 0
     assert table[1].split()[2:] == ["reused", "local/p/glyphs_dataset:v0"]
     assert "reused" not in table[2]
@@ -80,62 +80,62 @@ def test_last_lines_say_seconds_what_was_reused_and_where_the_run_is(checkout: C
 
 
 def test_report_and_page_are_shown_before_the_approval(checkout: Checkout) -> None:
-    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    _, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     report, page, approved = (
-        said.index("# The report"),
-        said.index("http://x/page-of-v3"),
-        said.index("approved by ada"),
+        output.index("# The report"),
+        output.index("http://x/page-of-v3"),
+        output.index("approved by ada"),
     )
     assert report < page < approved
 
 
 def test_without_terminal_and_name_run_stops_at_the_approval(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", "--use-case", "glyphs")
+    code, output = checkout.runner("run", "--use-case", "glyphs")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
-    assert "glyphs-dev:v3 waits for an approval: there is no terminal to ask on." in said
-    assert said.splitlines()[-1] == "  make approve USE_CASE=glyphs APPROVE=NAME"
+    assert "glyphs-dev:v3 waits for an approval: there is no terminal to ask on." in output
+    assert output.splitlines()[-1] == "  make approve USE_CASE=glyphs APPROVE=NAME"
     assert checkout.everything_ended()
 
 
 def test_approve_promotes_later_what_run_left_open(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve", "--approver", "grace hopper")
+    code, output = checkout.runner("approve", "--approver", "grace hopper")
     assert code == 0
     assert given_to(checkout, "promote") == ["--evidence=local/p/glyphs_evaluation:v7", "--approver=grace hopper"]
-    assert "# The report" in said
+    assert "# The report" in output
     assert checkout.state()["pending"] is None
 
 
 def test_approve_again_changes_nothing(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     checkout.runner("approve", APPROVE="ada")
-    code, said = checkout.runner("approve", APPROVE="ada")
+    code, output = checkout.runner("approve", APPROVE="ada")
     assert (code, checkout.steps().count("promote")) == (0, 1)
-    assert "Nothing waits" in said
+    assert "Nothing waits" in output
 
 
 def test_approve_before_any_run_says_what_to_type(checkout: Checkout) -> None:
-    code, said = checkout.runner("approve", APPROVE="ada")
+    code, output = checkout.runner("approve", APPROVE="ada")
     assert code == 2
-    assert "hint: begin with: make run" in said
+    assert "hint: begin with: make run" in output
     assert checkout.calls() == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\x1b[2Jb", "x" * 200, "clear; time make run"])
 def test_approver_must_be_a_name(checkout: Checkout, name: str) -> None:
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve", "--approver", name)
+    code, output = checkout.runner("approve", "--approver", name)
     assert "promote" not in checkout.steps()
     assert code == 2
-    assert ("is not a person's name" if name else "nothing was approved") in said
+    assert ("is not a person's name" if name else "nothing was approved") in output
 
 
 def test_approve_without_a_name_and_a_terminal_says_first_that_nothing_was_approved(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve")
+    code, output = checkout.runner("approve")
     assert code == 2
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         "",
         "error: nothing was approved: glyphs-dev:v3 of glyphs waits, and there is no terminal to ask on",
         "hint: make approve USE_CASE=glyphs APPROVE=NAME; to read the report first: make serve",
@@ -145,22 +145,22 @@ def test_approve_without_a_name_and_a_terminal_says_first_that_nothing_was_appro
 def test_unchanged_asks_nobody_and_promotes_nothing(checkout: Checkout) -> None:
     result = {"verdict": "unchanged", "headline": "unchanged: the same model", "production": "o/r/glyphs-dev:v3"}
     checkout.behave(evaluate={"result": result | {"evidence": None}})
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 0
     assert checkout.steps()[-1] == "evaluate"
-    assert said.splitlines()[-1] == "unchanged: the same model (glyphs-dev:v3). There is nothing to approve."
+    assert output.splitlines()[-1] == "unchanged: the same model (glyphs-dev:v3). There is nothing to approve."
     assert checkout.state()["pending"] is None
 
 
 def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -> None:
     reasons = ["floor: 0.31 is below 0.90"]
     checkout.behave(evaluate={"result": {"verdict": "fail", "headline": "fail: worse", "reasons": reasons}, "exit": 1})
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 1
     assert checkout.steps()[-1] == "evaluate"
-    assert "# The report" in said
-    assert "\nfail: worse\n" in said
-    assert said.splitlines()[-1] == "  - floor: 0.31 is below 0.90"
+    assert "# The report" in output
+    assert "\nfail: worse\n" in output
+    assert output.splitlines()[-1] == "  - floor: 0.31 is below 0.90"
     assert checkout.runner("approve", APPROVE="ada")[0] == 1
 
 
@@ -168,30 +168,30 @@ def test_failing_verdict_shows_its_reasons_and_asks_nobody(checkout: Checkout) -
 def test_exit_code_of_a_failing_step_is_the_runners(checkout: Checkout, exit_code: int) -> None:
     error = {"name": "x", "message": "the reason of the step", "hint": ""}
     checkout.behave(train={"error": error, "exit": exit_code})
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == exit_code
     assert checkout.steps() == ["build", "train"]
-    assert f"error: train stopped with exit code {exit_code}" in said
-    assert said.index("the reason of the step") < said.index("error: train stopped")
-    assert "Traceback" not in said
+    assert f"error: train stopped with exit code {exit_code}" in output
+    assert output.index("the reason of the step") < output.index("error: train stopped")
+    assert "Traceback" not in output
     assert checkout.everything_ended()
 
 
 @pytest.mark.parametrize("stdout", ["", "epoch 1\n{}", "[1, 2]", '{"digest": "m"}'])
 def test_step_without_its_one_json_object_is_refused(checkout: Checkout, stdout: str) -> None:
     checkout.behave(train={"stdout": stdout})
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert (code, checkout.steps()) == (1, ["build", "train"])
-    assert "this is a bug in the step" in said
+    assert "this is a bug in the step" in output
 
 
 @pytest.mark.parametrize("hint", ["", "set GLYPHS_NPZ to another file"])
 def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout: Checkout, hint: str) -> None:
     checkout.behave(build={"error": {"name": "x", "message": "the file is an HTML page", "hint": hint}, "exit": 3})
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert code == 3
-    assert "again" not in said
-    assert ("first, do what the hint above says" in said) == bool(hint)
+    assert "again" not in output
+    assert ("first, do what the hint above says" in output) == bool(hint)
 
 
 @pytest.mark.parametrize("name", ["source_unavailable", "source_unreadable", "data_failed"])
@@ -200,11 +200,11 @@ def test_a_variable_that_data_py_reads_and_config_toml_does_not_name_is_named(ch
     data = checkout.root / "usecases" / "glyphs" / "data.py"
     data.write_text(data.read_text() + '\nROWS = (os.environ.get("ROWS_CSV"), os.environ.get("NOT_SET"), "HOME")\n')
     checkout.behave(build={"error": {"name": name, "message": "there are no rows", "hint": "look"}, "exit": 3})
-    code, said = checkout.runner("run", "--use-case", "glyphs", ROWS_CSV="rows.csv")
+    code, output = checkout.runner("run", "--use-case", "glyphs", ROWS_CSV="rows.csv")
     assert code == 3
     line = "ROWS_CSV is set, but [data] env in usecases/glyphs/config.toml does not name it, so data.py cannot see it."
-    assert f"\n{line}\nTo let it, write below [data]: env = [" in said
-    assert '"ROWS_CSV"]' in said and said.count("is set, but") == 1
+    assert f"\n{line}\nTo let it, write below [data]: env = [" in output
+    assert '"ROWS_CSV"]' in output and output.count("is set, but") == 1
     config = checkout.root / "usecases" / "glyphs" / "config.toml"
     text = config.read_text()
     config.write_text(
@@ -216,21 +216,21 @@ def test_a_variable_that_data_py_reads_and_config_toml_does_not_name_is_named(ch
 def test_a_hyperparameter_of_the_config_is_a_flag_of_run_and_of_train(checkout: Checkout) -> None:
     config = checkout.root / "usecases" / "glyphs" / "config.toml"
     config.write_text(config.read_text().replace("[train]", "[train]\nlearning_rate = 0.1\naugment = false"))
-    said = checkout.runner("run", "--use-case", "glyphs", "--help")[1]
-    assert "hyperparameters of glyphs" in said and "--learning-rate" in said and "(default: 0.1)" in said
+    output = checkout.runner("run", "--use-case", "glyphs", "--help")[1]
+    assert "hyperparameters of glyphs" in output and "--learning-rate" in output and "(default: 0.1)" in output
     checkout.runner("run", "--use-case", "glyphs", "--learning-rate=0.02", "--augment=true")
     assert given_to(checkout, "train")[1:] == ["--learning-rate=0.02", "--augment=true"]
-    code, said = checkout.runner("run", "--use-case", "glyphs", "--learning-rate", "fast")
-    assert (code, "'fast' must be a number" in said) == (2, True)
+    code, output = checkout.runner("run", "--use-case", "glyphs", "--learning-rate", "fast")
+    assert (code, "'fast' must be a number" in output) == (2, True)
 
 
 def test_a_config_that_is_wrong_is_said_before_anything_starts(checkout: Checkout) -> None:
     config = checkout.root / "usecases" / "glyphs" / "config.toml"
     config.write_text(config.read_text().replace("no_worse", "no_wrose"))
-    code, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert (code, checkout.calls()) == (2, [])
-    assert "usecases/glyphs/config.toml: gate.policy" in said and "did you mean no_worse?" in said
-    assert "Traceback" not in said
+    assert "usecases/glyphs/config.toml: gate.policy" in output and "did you mean no_worse?" in output
+    assert "Traceback" not in output
 
 
 def test_the_only_use_case_is_the_default(checkout: Checkout) -> None:
@@ -241,15 +241,15 @@ def test_the_only_use_case_is_the_default(checkout: Checkout) -> None:
 def test_of_several_without_a_default_one_has_to_be_named(checkout: Checkout) -> None:
     config = checkout.root / "usecases" / "remote" / "config.toml"
     config.write_text(config.read_text().replace("default = true", ""))
-    code, said = checkout.runner("run")
+    code, output = checkout.runner("run")
     assert (code, checkout.calls()) == (2, [])
-    assert "there are several use cases: glyphs, remote" in said
+    assert "there are several use cases: glyphs, remote" in output
 
 
 def test_unknown_use_case_is_refused_with_the_known_ones(checkout: Checkout) -> None:
-    code, said = checkout.runner("run", "--use-case", "../etc")
+    code, output = checkout.runner("run", "--use-case", "../etc")
     assert code == 2
-    assert "there are: glyphs, remote" in said
+    assert "there are: glyphs, remote" in output
     assert checkout.calls() == []
 
 
@@ -297,9 +297,9 @@ def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Check
     assert "Nothing has run here yet" in checkout.runner("predict", *flags)[1]
     assert "Nothing has run here yet" in checkout.runner("serve-model")[1]
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    code, said = checkout.runner("predict", *flags)
+    code, output = checkout.runner("predict", *flags)
     assert (code, given_to(checkout, "predict")) == (0, list(flags))
-    assert '"rows": 3' in said
+    assert '"rows": 3' in output
     assert checkout.everything_ended()
 
 
@@ -308,10 +308,10 @@ def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(ch
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
     services = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
-    asked = ("--deployed", *services[:2], "--deployed", services[2])
-    code, said = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html", *asked)
+    flags = ("--deployed", *services[:2], "--deployed", services[2])
+    code, output = checkout.runner("audit", "--verify", "--on=2026-11-23", "--html", "page.html", *flags)
     assert code == 1
-    assert '"findings": ["x"]' in said and "audit says this on standard error" in said
+    assert '"findings": ["x"]' in output and "audit says this on standard error" in output
     call = checkout.call("audit")
     assert [word for word in call["argv"] if not word.startswith("--out")] == [
         "--use-case=glyphs", "--on=2026-11-23", "--verify", "--html=page.html",
@@ -322,57 +322,59 @@ def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(ch
 
 def test_the_line_that_is_printed_is_the_line_that_runs(checkout: Checkout) -> None:
     _, planned = checkout.runner("plan", "--use-case", "glyphs", "--epochs", "2")
-    _, said = checkout.runner("run", "--use-case", "glyphs", "--epochs", "2", APPROVE="ada")
-    printed = [shlex.split(line)[1:] for line in said.splitlines() if re.match(r"  \+ ", line)]
+    _, output = checkout.runner("run", "--use-case", "glyphs", "--epochs", "2", APPROVE="ada")
+    printed = [shlex.split(line)[1:] for line in output.splitlines() if re.match(r"  \+ ", line)]
     assert len(printed) == 5
     for command in printed:
         call = checkout.call(command[2].removeprefix("steps."))
         assert command == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
     # The plan has the same lines; what does not exist yet is shown by a name.
     for line, step in zip([line for line in planned.splitlines() if " -m steps." in line], printed, strict=True):
-        words = shlex.split(line)[1:]
-        assert [word.partition("=")[0] for word in words] == [word.partition("=")[0] for word in step]
+        args = shlex.split(line)[1:]
+        assert [word.partition("=")[0] for word in args] == [word.partition("=")[0] for word in step]
 
 
 def test_the_plan_and_the_progress_count_the_same_steps(checkout: Checkout) -> None:
-    _, said = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    assert re.findall(r"^  (\d)\. (\w+)", said, re.MULTILINE) == re.findall(r"^\[(\d)/5\] (\w+)", said, re.MULTILINE)
-    _, said = checkout.runner("rollback", APPROVE="ada")
-    assert re.findall(r"^\[(\d/\d)\]", said, re.MULTILINE) == ["1/2", "2/2"]
+    _, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    assert re.findall(r"^  (\d)\. (\w+)", output, re.MULTILINE) == re.findall(
+        r"^\[(\d)/5\] (\w+)", output, re.MULTILINE
+    )
+    _, output = checkout.runner("rollback", APPROVE="ada")
+    assert re.findall(r"^\[(\d/\d)\]", output, re.MULTILINE) == ["1/2", "2/2"]
 
 
 def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None:
     checkout.behave(train={"error": {"name": "x", "message": "m", "hint": ""}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve", APPROVE="ada")
-    assert (code, "the last run did not end, it reached build" in said) == (2, True)
+    code, output = checkout.runner("approve", APPROVE="ada")
+    assert (code, "the last run did not end, it reached build" in output) == (2, True)
     checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": ["r"]}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve", APPROVE="ada")
-    assert (code, "glyphs-dev:v3 did not pass" in said) == (1, True)
+    code, output = checkout.runner("approve", APPROVE="ada")
+    assert (code, "glyphs-dev:v3 did not pass" in output) == (1, True)
     checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": VERSION}})
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("approve", APPROVE="ada")
-    assert (code, "glyphs-dev:v3, which is the model already in production" in said) == (0, True)
+    code, output = checkout.runner("approve", APPROVE="ada")
+    assert (code, "glyphs-dev:v3, which is the model already in production" in output) == (0, True)
     checkout.behave()
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    code, said = checkout.runner("approve", APPROVE="grace")
-    assert (code, "glyphs-dev:v3 was promoted at 2" in said, "approved by ada" in said) == (0, True, True)
+    code, output = checkout.runner("approve", APPROVE="grace")
+    assert (code, "glyphs-dev:v3 was promoted at 2" in output, "approved by ada" in output) == (0, True, True)
     moved = {"name": "production_moved", "message": "compared with v1, and production is now v2", "hint": "h"}
     checkout.behave(promote={"error": moved, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    code, said = checkout.runner("approve", APPROVE="ada")
+    code, output = checkout.runner("approve", APPROVE="ada")
     assert code == 1
-    assert "promote refused it:\n  compared with v1, and production is now v2" in said
+    assert "promote refused it:\n  compared with v1, and production is now v2" in output
 
 
 @pytest.mark.parametrize(
     "command", [[], ["run"], ["approve"], ["rollback"], ["serve"], ["status"], ["audit"], ["prune"], ["clean"]]
 )
 def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
-    code, said = checkout.runner(*command, "--help")
+    code, output = checkout.runner(*command, "--help")
     assert code == 0
-    assert "example: python -m runner" in said
+    assert "example: python -m runner" in output
 
 
 # --- a use case's own packages ---------------------------------------------------------------------------------------
@@ -380,30 +382,30 @@ def test_what_a_use_case_adds_is_installed_before_its_first_step_and_for_no_othe
     """By setup.sh, of which test_setup.py shows the real one."""
     (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     (checkout.root / "runner/setup.sh").write_text('echo "$@" >asked; [ ! -e calls.jsonl ] || exit 7\n')
-    code, said = checkout.runner("run", "--use-case=remote")
-    assert code == 0, said
+    code, output = checkout.runner("run", "--use-case=remote")
+    assert code == 0, output
     assert not (checkout.root / "asked").exists()
     (checkout.root / "calls.jsonl").unlink()
-    code, said = checkout.runner("run", "--use-case=glyphs")
-    assert code == 0, said
+    code, output = checkout.runner("run", "--use-case=glyphs")
+    assert code == 0, output
     assert (checkout.root / "asked").read_text() == "packages glyphs\n"
 
 
 def test_what_cannot_be_installed_ends_the_run_before_anything_is_started(checkout):
     (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     (checkout.root / "runner/setup.sh").write_text("exit 1\n")
-    code, said = checkout.runner("run", "--use-case=glyphs")
+    code, output = checkout.runner("run", "--use-case=glyphs")
     assert code == 1
-    assert "error: the packages of usecases/glyphs/requirements.txt could not be installed" in said
+    assert "error: the packages of usecases/glyphs/requirements.txt could not be installed" in output
     assert checkout.calls() == []
 
 
 def test_packages_without_a_lock_are_refused_with_what_to_type(checkout):
     (checkout.root / "usecases/glyphs/requirements.in").write_text("tinyhtml\n")
-    code, said = checkout.runner("run", "--use-case=glyphs")
+    code, output = checkout.runner("run", "--use-case=glyphs")
     assert code == 2
-    assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in said
-    assert "hint: create the lock: make lock" in said and "Traceback" not in said
+    assert "usecases/glyphs/requirements.in has no lock next to it (usecases/glyphs/requirements.txt)" in output
+    assert "hint: create the lock: make lock" in output and "Traceback" not in output
 
 
 def test_a_run_that_was_interrupted_names_the_line_that_continues_it(checkout: Checkout) -> None:
@@ -413,8 +415,8 @@ def test_a_run_that_was_interrupted_names_the_line_that_continues_it(checkout: C
     runner.send_signal(signal.SIGINT)
     line = "make run USE_CASE=glyphs APPROVE='Ada Lovelace' ARGS=\"--epochs 3\""
     assert runner.communicate(timeout=60)[0].endswith(f"To continue: {line}\n")
-    said = checkout.runner("status")[1]
-    assert f"stopped before the first step finished; no verdict   (to continue: {line})" in said
+    output = checkout.runner("status")[1]
+    assert f"stopped before the first step finished; no verdict   (to continue: {line})" in output
     assert f"to continue: {line}" in checkout.runner("approve", APPROVE="ada")[1]
 
 
@@ -423,12 +425,12 @@ def test_a_promotion_that_was_interrupted_names_the_line_that_completes_it(check
     runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("promote")
     runner.send_signal(signal.SIGINT)
-    said = runner.communicate(timeout=60)[0]
-    assert said.endswith("To complete the promotion: make approve USE_CASE=glyphs APPROVE=ada\n")
+    output = runner.communicate(timeout=60)[0]
+    assert output.endswith("To complete the promotion: make approve USE_CASE=glyphs APPROVE=ada\n")
 
 
 @pytest.mark.parametrize(
-    ("words", "why", "hint"),
+    ("flags", "problem", "hint"),
     [
         (["--epoch", "5"], "run has no flag --epoch", "did you mean --epochs? to list"),
         (["--batch_size=8"], "run has no flag --batch_size", "did you mean --batch-size? to list"),
@@ -437,8 +439,11 @@ def test_a_promotion_that_was_interrupted_names_the_line_that_completes_it(check
     ],
 )
 def test_an_unknown_flag_is_answered_with_the_one_that_may_be_meant(
-    checkout: Checkout, words: list[str], why: str, hint: str
+    checkout: Checkout, flags: list[str], problem: str, hint: str
 ) -> None:
-    code, said = checkout.runner("run", "--use-case", "glyphs", *words)
+    code, output = checkout.runner("run", "--use-case", "glyphs", *flags)
     assert (code, checkout.calls()) == (2, [])
-    assert said.splitlines()[-2:] == [f"error: {why}", f"hint: {hint} the flags: make run USE_CASE=glyphs ARGS=--help"]
+    assert output.splitlines()[-2:] == [
+        f"error: {problem}",
+        f"hint: {hint} the flags: make run USE_CASE=glyphs ARGS=--help",
+    ]

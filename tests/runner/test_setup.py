@@ -53,10 +53,10 @@ class Machine:
         """The Python that runs this test, telling one lie about itself."""
         self.program(name, f'exec {sys.executable} -I -c "import sys; {pretending}; exec(sys.argv[1])" "$3"', folder)
 
-    def setup(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def setup(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         path = env.pop("PATH", str(self.bin))
         return subprocess.run(
-            ["sh", "runner/setup.sh", *words],
+            ["sh", "runner/setup.sh", *args],
             cwd=self.root,
             env={"PATH": path, "HOME": str(self.root), **env},
             capture_output=True,
@@ -80,9 +80,9 @@ def refused(machine: Machine, **env: str) -> str:
 
 
 def test_no_python_at_all_is_answered_with_uv(machine: Machine) -> None:
-    said = refused(machine)
-    assert "there is none on the PATH" in said
-    assert "https://astral.sh/uv/install.sh" in said
+    output = refused(machine)
+    assert "there is none on the PATH" in output
+    assert "https://astral.sh/uv/install.sh" in output
 
 
 def test_only_python_314_names_the_versions_that_work(machine: Machine) -> None:
@@ -94,9 +94,9 @@ def test_only_python_314_names_the_versions_that_work(machine: Machine) -> None:
 def test_debian_without_venv_is_told_the_package(machine: Machine) -> None:
     machine.program("apt-get", "")
     machine.python("python3.11", NO_VENV)
-    said = refused(machine)
-    assert "without venv and ensurepip" in said
-    assert "sudo apt install python3.11-venv" in said
+    output = refused(machine)
+    assert "without venv and ensurepip" in output
+    assert "sudo apt install python3.11-venv" in output
 
 
 def test_debian_that_has_a_good_python_is_told_its_package(machine: Machine) -> None:
@@ -116,8 +116,8 @@ def test_debian_that_has_none_is_told_of_uv(machine: Machine) -> None:
 def test_intel_mac_is_told_that_tensorflow_has_no_wheels(machine: Machine) -> None:
     machine.program("uname", "case $1 in -s) echo Darwin;; -m) echo x86_64;; esac")
     machine.python("python3.12", INTEL_MAC)
-    said = refused(machine)
-    assert "no wheels for Macs with an Intel processor" in said and "Linux container" in said
+    output = refused(machine)
+    assert "no wheels for Macs with an Intel processor" in output and "Linux container" in output
 
 
 def test_intel_python_on_apple_silicon_is_told_apart(machine: Machine) -> None:
@@ -125,8 +125,8 @@ def test_intel_python_on_apple_silicon_is_told_apart(machine: Machine) -> None:
     machine.program("sysctl", "echo 1")
     machine.program("brew", "")
     machine.python("python3.12", INTEL_MAC)
-    said = refused(machine)
-    assert "this Python is built for Intel" in said and "brew install python@3.13" in said
+    output = refused(machine)
+    assert "this Python is built for Intel" in output and "brew install python@3.13" in output
 
 
 def test_free_threaded_python_is_refused(machine: Machine) -> None:
@@ -168,9 +168,9 @@ def test_uv_that_fails_leaves_no_stamp(machine: Machine) -> None:
 def test_the_python_that_is_named_is_taken_and_no_newer_one(machine: Machine) -> None:
     for name in ("python3.13", "named"):
         machine.program(name, f'echo {name} >>"{machine.root}/pythons"; exec {sys.executable} "$@"')
-    for variables, taken in (({}, "python3.13"), ({"PYTHON": "named"}, "named")):
+    for variables, chosen in (({}, "python3.13"), ({"PYTHON": "named"}, "named")):
         assert machine.setup(**variables).returncode == 0
-        assert set((machine.root / "pythons").read_text().split()) == {taken}
+        assert set((machine.root / "pythons").read_text().split()) == {chosen}
         (machine.root / "pythons").unlink()
         shutil.rmtree(machine.root / ".venv")
 
@@ -353,8 +353,8 @@ def test_a_developers_environment_is_a_users_one_and_more(real: Machine, tmp_pat
     assert (answer(real), answer(real, "tinytool")) == ("42", "")
     assert real.setup("dev", **index).returncode == 0
     assert (answer(real), answer(real, "tinytool")) == ("42", "42")
-    for words in ([], ["dev"]):
-        assert (real.setup(*words).returncode, real.setup(*words).stdout) == (0, "")
+    for args in ([], ["dev"]):
+        assert (real.setup(*args).returncode, real.setup(*args).stdout) == (0, "")
 
 
 def test_a_use_case_s_packages_are_added_once_and_again_after_another_s(real: Machine, tmp_path: Path) -> None:
@@ -483,16 +483,16 @@ def test_what_a_user_installs_is_a_part_of_what_a_developer_installs() -> None:
 )
 def test_each_target_makes_the_environment_that_it_needs(targets: tuple[str, ...], script: str) -> None:
     for target in targets:
-        said = subprocess.run(
+        done = subprocess.run(
             ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
         )
-        assert said.stdout.splitlines()[0] == f"sh {script}", target
+        assert done.stdout.splitlines()[0] == f"sh {script}", target
 
 
 def test_make_alone_prints_what_there_is() -> None:
-    said = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
-    assert said.returncode == 0
-    targets = {line.split()[1] for line in said.stdout.splitlines() if line.startswith("make ")}
+    done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 0
+    targets = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # a line may go on in the next
     phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY"))
     assert targets == set(phony.split()[1:]) - {"help"}
@@ -502,10 +502,10 @@ def test_make_alone_prints_what_there_is() -> None:
 def test_tests_get_a_home_of_their_own_and_keep_the_persons_engine(tmp_path: Path, chosen: dict[str, str]) -> None:
     shown = "include Makefile\nshown:\n\t@$(SEALED) env\n"
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "WANDB_API_KEY": "theirs", **chosen}
-    said = subprocess.run(
+    done = subprocess.run(
         ["make", "-s", "-f", "-", "shown"], input=shown, cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )
-    seen = dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     assert seen["DOCKER_CONFIG"] == chosen.get("DOCKER_CONFIG", f"{tmp_path}/.docker")
     assert "WANDB_API_KEY" not in seen and seen["HOME"] != str(tmp_path) and not Path(seen["HOME"]).exists()
 
@@ -515,6 +515,6 @@ def test_tests_get_a_home_of_their_own_and_keep_the_persons_engine(tmp_path: Pat
 )
 def test_a_misspelt_variable_of_make_is_refused(misspelt: str, meant: str) -> None:
     command = ["make", "-n", "status", f"{misspelt}=ada"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
-    assert (said.returncode, said.stdout) == (2, "")
-    assert f"did you mean {meant}=ada?" in said.stderr
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"did you mean {meant}=ada?" in done.stderr

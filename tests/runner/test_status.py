@@ -13,20 +13,20 @@ PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:0
 def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -> None:
     assert "Nothing has run here yet" in checkout.runner("status")[1]
     checkout.runner("run", "--use-case", "glyphs")
-    code, said = checkout.runner("status")
+    code, output = checkout.runner("status")
     assert code == 0
-    assert "production of glyphs: nothing yet" in said
-    assert f"waits for an approval: {VERSION}" in said
-    assert "verdict pass" in said
-    assert f"last on port {checkout.port()}" in said
-    assert "audit says this on standard error" not in said
+    assert "production of glyphs: nothing yet" in output
+    assert f"waits for an approval: {VERSION}" in output
+    assert "verdict pass" in output
+    assert f"last on port {checkout.port()}" in output
+    assert "audit says this on standard error" not in output
     checkout.runner("approve", APPROVE="ada")
-    owed = {"not_told": [{"entry": "v3", "channel": "webhook"}]}
-    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]} | owed})
-    said = checkout.runner("status")[1]
-    assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in said
-    assert "message not sent yet: entry v3 through webhook; the next promotion sends it" in said
-    assert "waits for an approval: nothing" in said
+    unsent = {"not_told": [{"entry": "v3", "channel": "webhook"}]}
+    checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]} | unsent})
+    output = checkout.runner("status")[1]
+    assert f"production of glyphs: {VERSION}, approved by ada at 2026-11-23T14:00:00Z" in output
+    assert "message not sent yet: entry v3 through webhook; the next promotion sends it" in output
+    assert "waits for an approval: nothing" in output
     assert checkout.everything_ended()
 
 
@@ -34,9 +34,9 @@ def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_kn
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     moved = VERSION.replace("v3", "v1")
     checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": [PROMOTED]}})
-    code, said = checkout.runner("status")
+    code, output = checkout.runner("status")
     assert code == 0
-    assert f"production of glyphs: {moved}, moved by hand: the last promotion was of glyphs-dev:v3" in said
+    assert f"production of glyphs: {moved}, moved by hand: the last promotion was of glyphs-dev:v3" in output
     checkout.behave(audit={"result": {"registry": {"production": moved}, "entries": []}})
     assert f"production of glyphs: {moved}, moved by hand: the ledger has no promotion" in checkout.runner("status")[1]
 
@@ -44,25 +44,25 @@ def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_kn
 def test_status_that_cannot_ask_says_so_and_what_was_seen_last(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"error": {"name": "x", "message": "the disk is full", "hint": ""}, "exit": 3})
-    code, said = checkout.runner("status")
+    code, output = checkout.runner("status")
     assert code == 3
-    assert f"production of glyphs: {VERSION}, when last seen at 2" in said
-    assert "not asked now" in said and "W&B could not be reached: the disk is full" in said
+    assert f"production of glyphs: {VERSION}, when last seen at 2" in output
+    assert "not asked now" in output and "W&B could not be reached: the disk is full" in output
     checkout.behave(server={"says": "no space left", "exit": 2})
-    code, said = checkout.runner("status")
-    assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in said) == (3, True)
+    code, output = checkout.runner("status")
+    assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in output) == (3, True)
 
 
 def test_status_of_ones_own_wandb_is_asked_there_alone(checkout: Checkout) -> None:
     own = {"WANDB": "own", "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "k"}
     checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", **own)
-    code, said = checkout.runner("status")
+    code, output = checkout.runner("status")
     assert code == 0
-    assert f"{VERSION}, when last seen in the W&B at http://127.0.0.1:9 at 2" in said
-    assert "make status WANDB=own asks it" in said
+    assert f"{VERSION}, when last seen in the W&B at http://127.0.0.1:9 at 2" in output
+    assert "make status WANDB=own asks it" in output
     checkout.behave(audit={"result": {"registry": {"production": VERSION}, "entries": [PROMOTED]}})
-    code, said = checkout.runner("status", **own)
-    assert (code, "approved by ada at 2026-11-23" in said) == (0, True)
+    code, output = checkout.runner("status", **own)
+    assert (code, "approved by ada at 2026-11-23" in output) == (0, True)
     assert checkout.call("audit")["env"]["WANDB_BASE_URL"] == "http://127.0.0.1:9"
     assert "server" not in [call["name"] for call in checkout.calls()]
 
@@ -71,9 +71,9 @@ def test_status_beside_a_run_asks_the_server_that_is_running(checkout: Checkout)
     checkout.behave(train={"until": "asked"})
     runner = checkout.start("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.wait_for("train")
-    code, said = checkout.runner("status")
+    code, output = checkout.runner("status")
     assert code == 0
-    assert "is running" in said and f"server: http://127.0.0.1:{checkout.port()}" in said
+    assert "is running" in output and f"server: http://127.0.0.1:{checkout.port()}" in output
     checkout.say("asked")
     assert runner.wait(120) == 0
     assert len(checkout.pids("server")) == 1

@@ -17,8 +17,8 @@ from .conftest import ROOT, Checkout, Terminal, alive
 QUESTION = "make glyphs-dev:v3 the first version in `production`? [y/N]: "
 
 
-def at_the_question(checkout: Checkout, *words: str) -> Terminal:
-    terminal = Terminal(checkout, *(words or ("run", "--use-case", "glyphs")), LOGNAME="ada")
+def at_the_question(checkout: Checkout, *args: str) -> Terminal:
+    terminal = Terminal(checkout, *(args or ("run", "--use-case", "glyphs")), LOGNAME="ada")
     terminal.read_until(QUESTION)
     return terminal
 
@@ -140,7 +140,9 @@ def test_clean_asks_first(checkout: Checkout) -> None:
 
 def test_with_python_alone_a_build_is_shown_in_lines() -> None:
     """-S: without what is installed next to Python."""
-    words = "from runner import progress\nwith progress.show_builds(['train']) as report: report('train', 3, 12, 'RUN')"
+    program = (
+        "from runner import progress\nwith progress.show_builds(['train']) as report: report('train', 3, 12, 'RUN')"
+    )
     shown, terminal = pty.openpty()
-    subprocess.run([sys.executable, "-S", "-c", words], cwd=ROOT, stderr=terminal, check=True)
+    subprocess.run([sys.executable, "-S", "-c", program], cwd=ROOT, stderr=terminal, check=True)
     assert "  train      3/12  RUN" in os.read(shown, 65536).decode()

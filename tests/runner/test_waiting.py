@@ -29,26 +29,26 @@ BOTH = """hint: these wait; type the line of the one that you mean:
 
 
 def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
-    said = two_waiting.runner("status")[1]
-    assert "waits for an approval: o/r/remote-dev:v5   (make approve USE_CASE=remote APPROVE=NAME)" in said
-    assert f"waits for an approval: {VERSION}   (make approve USE_CASE=glyphs APPROVE=NAME)" in said
-    code, said = two_waiting.runner("approve", APPROVE="ada")
-    assert (code, said.endswith(BOTH), "promote" in two_waiting.steps()) == (2, True, False)
+    output = two_waiting.runner("status")[1]
+    assert "waits for an approval: o/r/remote-dev:v5   (make approve USE_CASE=remote APPROVE=NAME)" in output
+    assert f"waits for an approval: {VERSION}   (make approve USE_CASE=glyphs APPROVE=NAME)" in output
+    code, output = two_waiting.runner("approve", APPROVE="ada")
+    assert (code, output.endswith(BOTH), "promote" in two_waiting.steps()) == (2, True, False)
     two_waiting.behave(promote={"result": {"version": VERSION}})
     assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
     assert given_to(two_waiting, "promote")[0] == "--evidence=local/p/glyphs_evaluation:v7"
     assert two_waiting.state("remote")["pending"] and not two_waiting.state("glyphs")["pending"]
-    code, said = two_waiting.runner("approve", APPROVE="ada")
+    code, output = two_waiting.runner("approve", APPROVE="ada")
     assert (code, given_to(two_waiting, "promote")[0]) == (0, "--evidence=local/p/remote_evaluation:v2")
 
 
 def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
-    for words, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
-        code, said = checkout.runner("approve", *words, APPROVE="ada", **more)
+    for flags, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
+        code, output = checkout.runner("approve", *flags, APPROVE="ada", **more)
         assert (code, "promote" in checkout.steps()) == (2, False)
-        assert "error: nothing of remote waits for an approval; nothing was approved" in said
-        assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in said
+        assert "error: nothing of remote waits for an approval; nothing was approved" in output
+        assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in output
 
 
 def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: Checkout) -> None:
@@ -74,9 +74,9 @@ def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> N
 def test_a_rollback_without_a_use_case_is_refused_where_several_have_run_and_nobody_is_asked(
     two_waiting: Checkout,
 ) -> None:
-    code, said = two_waiting.runner("rollback", APPROVE="ada")
+    code, output = two_waiting.runner("rollback", APPROVE="ada")
     assert (code, two_waiting.steps().count("evaluate")) == (2, 2)
-    assert said.splitlines()[-2:] == [
+    assert output.splitlines()[-2:] == [
         "error: rollback needs a use case: glyphs, remote have run here",
         "hint: name one: make rollback USE_CASE=NAME APPROVE=ada",
     ]
@@ -87,11 +87,11 @@ def test_a_rollback_without_a_use_case_is_refused_where_several_have_run_and_nob
 
 
 def test_what_reads_says_which_use_case_it_took_and_honours_the_one_that_was_named(two_waiting: Checkout) -> None:
-    said = two_waiting.runner("audit")[1]
-    assert "remote ran last, so this is about remote. For another, add USE_CASE=NAME." in said
-    for words in (["audit"], ["predict", "--input=a", "--output=b"], ["prune"]):
-        said = two_waiting.runner(*words, USE_CASE="glyphs")[1]
-        assert "ran last" not in said
-        assert "--use-case=glyphs" in two_waiting.call(words[0])["argv"]
-    said = two_waiting.runner("status", USE_CASE="glyphs")[1]
-    assert "glyphs-dev:v3" in said and "remote" not in said
+    output = two_waiting.runner("audit")[1]
+    assert "remote ran last, so this is about remote. For another, add USE_CASE=NAME." in output
+    for args in (["audit"], ["predict", "--input=a", "--output=b"], ["prune"]):
+        output = two_waiting.runner(*args, USE_CASE="glyphs")[1]
+        assert "ran last" not in output
+        assert "--use-case=glyphs" in two_waiting.call(args[0])["argv"]
+    output = two_waiting.runner("status", USE_CASE="glyphs")[1]
+    assert "glyphs-dev:v3" in output and "remote" not in output

@@ -55,9 +55,9 @@ class Service:
         try:
             connection.request("GET" if body is None else "POST", path, content, headers)
             answer = connection.getresponse()
-            said = answer.read()
+            received = answer.read()
             kind = answer.getheader("content-type", "")
-            return answer.status, json.loads(said) if kind == "application/json" else said
+            return answer.status, json.loads(received) if kind == "application/json" else received
         finally:
             connection.close()
 
@@ -117,9 +117,9 @@ class Project:
         port = port or free_port()
         log = self.folder / f"{next(self._numbers)}-service.log"
         flags = ["--use-case", USE_CASE, "--port", str(port), "--data", str(data), "--poll", "0.2"]
-        words = [sys.executable, "-c", PROGRAM, str(config.FOLDER), *flags]
+        command = [sys.executable, "-c", PROGRAM, str(config.FOLDER), *flags]
         with log.open("wb") as sink:
-            process = subprocess.Popen(words, cwd=ROOT, env=os.environ | environment, stdout=sink, stderr=sink)
+            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=sink, stderr=sink)
         service = Service(process, port, log, data)
         try:
             until(service.is_up, "the service")

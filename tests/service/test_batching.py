@@ -75,10 +75,10 @@ def test_rows_that_are_refused_or_cannot_be_answered_spoil_no_other_request(mode
 
 
 def test_a_request_that_was_given_up_is_passed_over(model, ask):
-    given_up, kept = ask(np.array([1])), ask(np.array([2]))
+    given_up, waiting = ask(np.array([1])), ask(np.array([2]))
     assert given_up.cancel()
     model.may_answer.set()
-    assert kept.result(30) == [4]
+    assert waiting.result(30) == [4]
     with pytest.raises(CancelledError):
         given_up.result(30)
     assert model.calls == [1, 1]

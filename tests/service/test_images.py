@@ -54,9 +54,9 @@ def test_images_are_answered_alike_by_predict_and_by_the_service(
 
     port, log = free_port(), tmp_path / "service.log"
     flags = ["--use-case", "glyphs", "--collection", collection, "--port", str(port), "--data", str(tmp_path / "kept")]
-    words = [sys.executable, "-c", PROGRAM, str(config.FOLDER), *flags]
+    command = [sys.executable, "-c", PROGRAM, str(config.FOLDER), *flags]
     with log.open("wb") as sink:
-        process = subprocess.Popen(words, cwd=ROOT, env=dict(os.environ), stdout=sink, stderr=sink)
+        process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=sink, stderr=sink)
     service = Service(process, port, log, tmp_path / "kept")
     try:
         until(service.is_up, "the service")
@@ -64,10 +64,10 @@ def test_images_are_answered_alike_by_predict_and_by_the_service(
         tensor = {"name": "x", "datatype": "FP32", "shape": [3, 8, 8, 1], "data": x[:3].tolist()}
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", "/v2/models/glyphs/infer", json.dumps({"inputs": [tensor]}))
-        said = json.loads(connection.getresponse().read())
-        given = np.array(said["outputs"][1]["data"]).reshape(3, 10)
-        np.testing.assert_allclose(given, expected[:3], atol=1e-5)
-        assert said["outputs"][0]["data"] == answers["answer"][:3].tolist()
+        response = json.loads(connection.getresponse().read())
+        probabilities = np.array(response["outputs"][1]["data"]).reshape(3, 10)
+        np.testing.assert_allclose(probabilities, expected[:3], atol=1e-5)
+        assert response["outputs"][0]["data"] == answers["answer"][:3].tolist()
         assert service.stop() == 0
     finally:
         if process.poll() is None:

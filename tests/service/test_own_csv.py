@@ -52,8 +52,8 @@ def test_the_csv_of_the_docs_is_trained_on_and_predict_and_the_service_give_its_
     monkeypatch.setenv("ROWS_CSV", str(tmp_path / "churn.csv"))
     project.promote(1.0)
 
-    asked = table.drop(columns="churned")[:40]
-    asked.to_csv(tmp_path / "rows.csv", index=False)
+    rows = table.drop(columns="churned")[:40]
+    rows.to_csv(tmp_path / "rows.csv", index=False)
     project.step("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "answers.parquet")
     answers = pd.read_parquet(tmp_path / "answers.parquet")
     datatypes = {"monthly_charge": "FP64", "support_calls": "INT64"}
@@ -63,20 +63,23 @@ def test_the_csv_of_the_docs_is_trained_on_and_predict_and_the_service_give_its_
                 "name": name,
                 "datatype": datatypes.get(name, "BYTES"),
                 "shape": [40],
-                "data": asked[name].astype(object).where(asked[name].notna(), None).tolist(),
+                "data": rows[name].astype(object).where(rows[name].notna(), None).tolist(),
             }
-            for name in asked
+            for name in rows
         ]
     }
     with project.serving(tmp_path / "kept") as service:
         until(lambda: service.ready["ready"], "the version")
-        status, said = service.infer(body)
-        assert status == 200, said
-        given = {output["name"]: output["data"] for output in said["outputs"]}
-        assert given["answer"] == answers["answer"].astype(str).tolist() and set(given["answer"]) == {"stays", "leaves"}
-        ours = np.array(given["probabilities"]).reshape(40, 2)
+        status, response = service.infer(body)
+        assert status == 200, response
+        outputs = {output["name"]: output["data"] for output in response["outputs"]}
+        assert outputs["answer"] == answers["answer"].astype(str).tolist() and set(outputs["answer"]) == {
+            "stays",
+            "leaves",
+        }
+        ours = np.array(outputs["probabilities"]).reshape(40, 2)
         np.testing.assert_allclose(ours, answers[["p_stays", "p_leaves"]], rtol=1e-5)
         body["inputs"][0]["data"][3] = "23/03/2020"
-        status, said = service.infer(body)
-        assert (status, said["name"], said["column"]) == (400, "type", "signup_date")
-        assert "('23/03/2020') in row 3" in said["error"]
+        status, response = service.infer(body)
+        assert (status, response["name"], response["column"]) == (400, "type", "signup_date")
+        assert "('23/03/2020') in row 3" in response["error"]

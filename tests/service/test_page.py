@@ -86,7 +86,9 @@ def page(chromium):  # noqa: F811
         launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=DEADLINE_MS)
         page = launched.new_page()
         page.set_default_timeout(DEADLINE_MS)
-        page.on("console", lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         yield page
         launched.close()

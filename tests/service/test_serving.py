@@ -29,22 +29,22 @@ from tests.serving import free_port, listens, until
 
 def example(service, **changed):
     """A request of one row that is in its form; changed: the values of columns."""
-    _, said = service.ask("/example")
-    for tensor in said["inputs"]:
+    _, request = service.ask("/example")
+    for tensor in request["inputs"]:
         if tensor["name"] in changed:
             tensor["data"] = changed[tensor["name"]]
             tensor["shape"] = [len(tensor["data"])]
-    return said
+    return request
 
 
 def tensors(service, rows):
     """The inputs of Triton's client, in binary: `rows` times the example."""
-    made = []
+    inputs = []
     for tensor in example(service)["inputs"]:
         values = np.repeat(np.array(tensor["data"], dtype=np.float64), rows)
-        made.append(triton.InferInput(tensor["name"], values.shape, "FP64"))
-        made[-1].set_data_from_numpy(values)
-    return made
+        inputs.append(triton.InferInput(tensor["name"], values.shape, "FP64"))
+        inputs[-1].set_data_from_numpy(values)
+    return inputs
 
 
 # --- the protocol, by a client that others wrote ---------------------------------------------------------------------
@@ -65,9 +65,13 @@ def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, project
     np.testing.assert_allclose(plain.as_numpy("probabilities"), answers, rtol=1e-6)
     labels = [text.decode() for text in binary.as_numpy("answer")]
     assert labels == [("malignant", "benign")[index] for index in answers.argmax(axis=1)]
-    said = binary.get_response()
-    assert (said["id"], said["model_version"], said["parameters"]["version"]) == ("7", "v0", project.versions[1.0])
-    assert said["parameters"]["ledger_entry"] == "v0"
+    response = binary.get_response()
+    assert (response["id"], response["model_version"], response["parameters"]["version"]) == (
+        "7",
+        "v0",
+        project.versions[1.0],
+    )
+    assert response["parameters"]["ledger_entry"] == "v0"
     status, same = service.infer(example(service))
     assert status == 200 and same["outputs"][1]["data"] == pytest.approx(answers[0].tolist(), rel=1e-6)
     with pytest.raises(triton.InferenceServerException, match="version 'v7' is not loaded; 'v0' is"):
@@ -86,8 +90,8 @@ def test_tritons_client_is_answered_in_binary_and_in_json_alike(service, project
     ],
 )
 def test_a_row_that_breaks_the_schema_is_refused_with_its_column(service, changed, name, message):
-    status, said = service.infer(example(service, **changed))
-    assert (status, said["name"], said["column"], said["error"]) == (400, name, "mean_area", message)
+    status, response = service.infer(example(service, **changed))
+    assert (status, response["name"], response["column"], response["error"]) == (400, name, "mean_area", message)
 
 
 def test_a_column_that_is_missing_or_unknown_is_named(service):
@@ -133,8 +137,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(service):
 
 def test_metrics_and_logs_say_what_was_answered_by_which_version(service, project):
     service.infer(example(service))
-    _, said = service.ask("/metrics")
-    text = said.decode()
+    _, metrics = service.ask("/metrics")
+    text = metrics.decode()
     assert (
         f'version="{project.versions[1.0]}"' in text and 'modelgate_requests_total{route="infer",status="200"}' in text
     )
@@ -188,17 +192,17 @@ def followed_under_load(service, project, requests):
             began = time.monotonic()
             until(lambda number=number: service.ready["version"].endswith(f"v{number}"), f"{version} to answer", 30)
             seconds.append(time.monotonic() - began)
-            asked = requests * (2 - number) // 2
-            until(lambda asked=asked: len(load.answers) >= asked, f"{asked} requests", 600)
+            count = requests * (2 - number) // 2
+            until(lambda count=count: len(load.answers) >= count, f"{count} requests", 600)
     finally:
         answers = load.end()
     assert {status for status, _ in answers} == {200}
     # Two models that answer otherwise: each answer is that of the version that it names.
     by_version = {}
-    for _, said in answers:
-        by_version.setdefault(said["parameters"]["version"], set()).add(tuple(said["outputs"][1]["data"]))
+    for _, response in answers:
+        by_version.setdefault(response["parameters"]["version"], set()).add(tuple(response["outputs"][1]["data"]))
     assert by_version.keys() == set(project.versions.values())
-    assert all(len(given) == 1 for given in by_version.values()) and len(set.union(*by_version.values())) == 2
+    assert all(len(values) == 1 for values in by_version.values()) and len(set.union(*by_version.values())) == 2
     assert service.ready["problem"] is None
     print(f"{len(answers):,} requests; followed after {seconds} s")
 
@@ -217,8 +221,8 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
     other = wandb.Api().artifact(project.linked(0.1))
     other.aliases.append("production")
     other.save()
-    said = until(lambda: service.ready["problem"] and service.ready, "the problem")
-    assert (said["ready"], said["version"], said["problem"]["name"]) == (True, before["version"], "moved_outside")
+    state = until(lambda: service.ready["problem"] and service.ready, "the problem")
+    assert (state["ready"], state["version"], state["problem"]["name"]) == (True, before["version"], "moved_outside")
     assert service.infer(example(service))[1]["parameters"]["version"] == before["version"]
     assert b'modelgate_problem{name="moved_outside"} 1.0' in service.ask("/metrics")[1]
     version = wandb.Api().artifact(before["version"])
@@ -228,19 +232,19 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
 
 
 def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(project, tmp_path):
-    asked = []
+    times = []
 
     def connect():
-        asked.append(time.monotonic())
+        times.append(time.monotonic())
         raise StepError("unreachable", "W&B does not answer", "")
 
     settings = config.load(USE_CASE)
     data = usecase.load_part(USE_CASE, "data")
     follower = Follower(settings, settings.collection, data, tmp_path, Metrics(), 0.02, connect)
     follower.start()
-    until(lambda: len(asked) >= 5, "the fifth question")
+    until(lambda: len(times) >= 5, "the fifth question")
     follower.stop()
-    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(gap >= wait for gap, wait in zip(gaps, (0.04, 0.08, 0.16, 0.32), strict=False))
     assert LONGEST_WAIT_S < 30
 
@@ -276,9 +280,9 @@ def test_a_request_that_has_begun_is_answered_before_it_ends(alone):
 def test_a_copy_that_was_changed_is_not_loaded(service, tmp_path):
     shutil.copytree(service.data, tmp_path / "kept")
     folder = Folder(tmp_path / "kept", USE_CASE)
-    kept = folder.read()
-    assert kept is not None and kept.description["version"] == service.ready["version"]
-    kept.model.write_bytes(kept.model.read_bytes() + b"x")
+    cached = folder.read()
+    assert cached is not None and cached.description["version"] == service.ready["version"]
+    cached.model.write_bytes(cached.model.read_bytes() + b"x")
     with pytest.raises(StepError) as stopped:
         folder.read()
     assert stopped.value.name == "copy_changed"

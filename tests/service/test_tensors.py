@@ -45,16 +45,16 @@ TIMES = pa.DataFrameSchema(
 TIMED = Interface("tabular-regression", SimpleNamespace(SCHEMA=TIMES))
 
 
-def sent(*made, binary):
+def sent(*given_tensors, binary):
     """A request with these tensors, parsed."""
     described, raw = [], b""
-    for tensor in made:
+    for tensor in given_tensors:
         if binary:
-            said, content = tensor.as_binary()
+            description, content = tensor.as_binary()
             raw += content
         else:
-            said = tensor.as_json()
-        described.append(said)
+            description = tensor.as_json()
+        described.append(description)
     text = json.dumps({"inputs": described}).encode()
     return tensors.parse(text + raw, str(len(text)) if binary else None)
 
@@ -107,8 +107,8 @@ def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(
     }
     pd.DataFrame(texts).to_csv(tmp_path / "rows.csv", index=False)
     (of_file,) = row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
-    made = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
-    frame = TIMED.read_rows(sent(*made, binary=binary).inputs)
+    inputs = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
+    frame = TIMED.read_rows(sent(*inputs, binary=binary).inputs)
     pd.testing.assert_frame_equal(frame, of_file)
     TIMES.validate(frame)
     assert frame["signed_up"][1] == pd.Timestamp("2026-03-04T15:30:00.123456789") and pd.isna(frame["signed_up"][2])
@@ -142,9 +142,9 @@ def test_a_text_that_is_no_time_is_refused_by_a_file_and_by_the_service_in_the_s
     pd.DataFrame([texts]).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(Refused) as of_file:
         list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
-    made = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
+    inputs = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
     with pytest.raises(Refused) as of_service:
-        TIMED.read_rows(sent(*made, binary=False).inputs)
+        TIMED.read_rows(sent(*inputs, binary=False).inputs)
     assert str(of_file.value) == str(of_service.value)
     assert (of_service.value.name, of_service.value.column) == ("type", name)
     assert f"column '{name}' is not a time such as 2026-03-04T15:30:00" in str(of_service.value)

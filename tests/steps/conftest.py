@@ -114,45 +114,47 @@ def step(
 
 
 @pytest.fixture(scope="session")
-def made_by_server() -> dict[str, dict[str, Answer]]:
+def results_by_server() -> dict[str, dict[str, Answer]]:
     return {}
 
 
 @pytest.fixture
-def made(server: Server, made_by_server: dict[str, dict[str, Answer]]) -> dict[str, Answer]:
-    """What tests have made once on this server and share, by their own names."""
-    return made_by_server.setdefault(server.url, {})
+def shared_results(server: Server, results_by_server: dict[str, dict[str, Answer]]) -> dict[str, Answer]:
+    """The results that tests share on this server, by name: each is made once."""
+    return results_by_server.setdefault(server.url, {})
 
 
 @pytest.fixture
 def dataset(
-    step: Callable[..., Answer], made: dict[str, Answer], collection: str, monkeypatch: pytest.MonkeyPatch
+    step: Callable[..., Answer], shared_results: dict[str, Answer], collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> Answer:
     """The glyphs as a dataset version of the shared project, in which nothing else is done."""
-    if "dataset" not in made:
+    if "dataset" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shared")
-        made["dataset"] = step("build")
+        shared_results["dataset"] = step("build")
     monkeypatch.setenv("WANDB_PROJECT", collection)
-    return made["dataset"]
+    return shared_results["dataset"]
 
 
 @pytest.fixture
 def model(
     step: Callable[..., Answer],
     dataset: Answer,
-    made: dict[str, Answer],
+    shared_results: dict[str, Answer],
     collection: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[int], Answer]:
     """A good model by its seed: `model(0)`, as a version of the shared project."""
 
     def trained(seed: int) -> Answer:
-        if f"model-{seed}" not in made:
+        if f"model-{seed}" not in shared_results:
             monkeypatch.setenv("WANDB_PROJECT", "shared")
-            made[f"model-{seed}"] = step("train", "--dataset", dataset["dataset"], "--seed", seed, "--epochs", 10)
+            shared_results[f"model-{seed}"] = step(
+                "train", "--dataset", dataset["dataset"], "--seed", seed, "--epochs", 10
+            )
             gc.freeze()  # each step asks for a collection, which would visit all of TensorFlow: 0.5 s of CPU
         monkeypatch.setenv("WANDB_PROJECT", collection)
-        return made[f"model-{seed}"]
+        return shared_results[f"model-{seed}"]
 
     return trained
 

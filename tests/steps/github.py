@@ -30,8 +30,8 @@ class _Handler(Request):
         if callable(answer):
             answer(self)
         elif isinstance(answer, int):
-            there = {"Location": f"{self.server.url}/elsewhere"} if answer == 302 else {}
-            self.say({}, answer, **there)
+            headers = {"Location": f"{self.server.url}/elsewhere"} if answer == 302 else {}
+            self.say({}, answer, **headers)
         elif isinstance(answer, list) and url.path != RUN:  # GitHub gives those whole
             query = parse_qs(url.query)
             size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
@@ -66,33 +66,39 @@ class GitHub(FakeServer):
 
 def evidence(**changes):
     """Evidence of this attempt, made before anyone approved."""
-    here = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
-    who = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
-    return {"github": here | who | changes, "policy": {"name": "no_worse"}}
+    run = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
+    people = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
+    return {"github": run | people | changes, "policy": {"name": "no_worse"}}
 
 
 def user(login):
     urls = ("url", "html_url", "followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url")
     urls += ("organizations_url", "repos_url", "events_url", "received_events_url", "avatar_url")
-    about = {"login": login, "id": 1, "node_id": "U_1", "gravatar_id": None, "type": "User", "site_admin": False}
-    return about | {key: f"https://api.github.com/{login}/{key}" for key in urls}
+    fields = {"login": login, "id": 1, "node_id": "U_1", "gravatar_id": None, "type": "User", "site_admin": False}
+    return fields | {key: f"https://api.github.com/{login}/{key}" for key in urls}
 
 
 def approved(login, comment="Looks right.", environment="production", state="approved"):
-    place = {"id": 5, "node_id": "E_5", "name": environment, "url": "https://api.github.com/e", "html_url": "https://x"}
+    deployment_environment = {
+        "id": 5,
+        "node_id": "E_5",
+        "name": environment,
+        "url": "https://api.github.com/e",
+        "html_url": "https://x",
+    }
     times = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
-    return {"state": state, "comment": comment, "environments": [place | times], "user": user(login)}
+    return {"state": state, "comment": comment, "environments": [deployment_environment | times], "user": user(login)}
 
 
 def workflow_run(**changes):
     """Of a push to main."""
-    about = {"id": 4711, "node_id": "WFR_1", "run_number": 9, "workflow_id": 12, "path": ".github/workflows/p.yml"}
-    about |= {"event": "push", "head_branch": "main", "head_sha": MERGE, "status": "in_progress", "conclusion": None}
-    about |= {"display_title": "Better", "pull_requests": [], "head_commit": None}
-    about |= {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
+    fields = {"id": 4711, "node_id": "WFR_1", "run_number": 9, "workflow_id": 12, "path": ".github/workflows/p.yml"}
+    fields |= {"event": "push", "head_branch": "main", "head_sha": MERGE, "status": "in_progress", "conclusion": None}
+    fields |= {"display_title": "Better", "pull_requests": [], "head_commit": None}
+    fields |= {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
     kinds = ("url", "html_url", "jobs_url", "logs_url", "check_suite_url", "cancel_url", "rerun_url", "artifacts_url")
-    about |= {key: f"https://api.github.com/{key}" for key in (*kinds, "workflow_url")}
-    return about | {"head_repository": repository(), "repository": repository()} | changes
+    fields |= {key: f"https://api.github.com/{key}" for key in (*kinds, "workflow_url")}
+    return fields | {"head_repository": repository(), "repository": repository()} | changes
 
 
 def jobs(*names):
@@ -103,8 +109,8 @@ def jobs(*names):
 def commit(author="ada", committer="web-flow"):
     """A commit of a pull request; None is an address that belongs to no account, as GitHub says it."""
     urls = {key: f"https://api.github.com/{key}" for key in ("url", "html_url", "comments_url")}
-    who = {"author": author and user(author), "committer": committer and user(committer)}
-    return {"sha": HEAD, "node_id": "C_1", "commit": {"message": "Better"}, "parents": []} | urls | who
+    people = {"author": author and user(author), "committer": committer and user(committer)}
+    return {"sha": HEAD, "node_id": "C_1", "commit": {"message": "Better"}, "parents": []} | urls | people
 
 
 def file(name="usecases/glyphs/model.py", **changes):
@@ -114,12 +120,12 @@ def file(name="usecases/glyphs/model.py", **changes):
 
 
 def git_commit(*parents):
-    about = {"sha": MERGE, "node_id": "C_2", "url": "https://x", "html_url": "https://x", "message": "Merge"}
+    fields = {"sha": MERGE, "node_id": "C_2", "url": "https://x", "html_url": "https://x", "message": "Merge"}
     when = {"name": "Ada", "email": "ada@example.org", "date": "2026-11-01T10:00:00Z"}
     verification = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
     sides = [{"sha": parent, "url": "https://x", "html_url": "https://x"} for parent in parents]
     tree = {"sha": TREE, "url": "https://x"}
-    return about | {"author": when, "committer": when, "tree": tree, "parents": sides, "verification": verification}
+    return fields | {"author": when, "committer": when, "tree": tree, "parents": sides, "verification": verification}
 
 
 def repository():
@@ -146,9 +152,9 @@ def open_pull(**changes):
 def review(login, state="APPROVED", commit=HEAD, body="Ship it."):
     page = f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
     links = {"html": {"href": page}, "pull_request": {"href": page}}
-    about = {"id": 80, "node_id": "PRR_80", "html_url": page, "pull_request_url": page, "_links": links}
-    said = {"user": user(login), "state": state, "commit_id": commit, "body": body, "author_association": "MEMBER"}
-    return about | said
+    fields = {"id": 80, "node_id": "PRR_80", "html_url": page, "pull_request_url": page, "_links": links}
+    content = {"user": user(login), "state": state, "commit_id": commit, "body": body, "author_association": "MEMBER"}
+    return fields | content
 
 
 def may_write(login, permission="write"):
@@ -158,18 +164,18 @@ def may_write(login, permission="write"):
 
 def deployment(number):
     urls = dict.fromkeys(("url", "statuses_url", "repository_url"), "https://x")
-    about = {"id": number, "node_id": f"D_{number}", "sha": MERGE, "ref": "main", "task": "deploy", "payload": {}}
+    fields = {"id": number, "node_id": f"D_{number}", "sha": MERGE, "ref": "main", "task": "deploy", "payload": {}}
     when = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
-    return about | urls | when | {"environment": "production", "description": None, "creator": user("bob")}
+    return fields | urls | when | {"environment": "production", "description": None, "creator": user("bob")}
 
 
 def deployment_status(run, **changes):
     """As the job of a workflow run leaves it."""
     page = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/9"
     urls = dict.fromkeys(("url", "deployment_url", "repository_url", "environment_url"), "https://x")
-    about = {"id": 1, "node_id": "DS_1", "state": "in_progress", "creator": user("bob"), "description": ""}
+    fields = {"id": 1, "node_id": "DS_1", "state": "in_progress", "creator": user("bob"), "description": ""}
     when = {"created_at": "2026-11-01T10:00:00Z", "updated_at": "2026-11-01T10:00:00Z"}
-    return about | urls | when | {"environment": "production", "log_url": page, "target_url": page} | changes
+    return fields | urls | when | {"environment": "production", "log_url": page, "target_url": page} | changes
 
 
 def deployments():

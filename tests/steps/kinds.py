@@ -25,7 +25,7 @@ def use_case(tmp_path, monkeypatch):
         return new.write(name, TASKS[name], "sklearn")
 
     yield write
-    for name in [name for name in sys.modules if name.startswith(tuple(f"usecases.{one}" for one in written))]:
+    for name in [name for name in sys.modules if name.startswith(tuple(f"usecases.{folder}" for folder in written))]:
         del sys.modules[name]
 
 

@@ -26,7 +26,7 @@ class Racers:
 
     def promote(self, *evidence: str) -> list[Future[str]]:
         """What becomes of each promotion: `done`, or the name of its refusal."""
-        return [self.pool.submit(_promoted, one) for one in evidence]
+        return [self.pool.submit(_promoted, name) for name in evidence]
 
 
 @contextlib.contextmanager

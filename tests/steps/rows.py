@@ -12,11 +12,11 @@ FILES = {"train": "training.npz", "eval": "eval.npz"}
 
 def stored(version: Any, folder: Path) -> dict[str, Any]:
     """The arrays of both files: x_train, y_train, x_eval, y_eval."""
-    found = {}
+    rows = {}
     for split, name in FILES.items():
         with np.load(version.get_entry(name).download(root=folder)) as arrays:
-            found |= {f"{array}_{split}": arrays[array] for array in arrays}
-    return found
+            rows |= {f"{array}_{split}": arrays[array] for array in arrays}
+    return rows
 
 
 def add(artifact: Any, rows: dict[str, Any]) -> None:

@@ -19,17 +19,17 @@ TESTS = ["tests/steps/approval"]
 
 
 def test_without_a_rule_a_test_goes_red():
-    found = without_each_rule(MODULES, TESTS)
-    assert found.exit == 0, found.log
+    result = without_each_rule(MODULES, TESTS)
+    assert result.exit == 0, result.log
     nodes = [node for path in FILES for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     raises = sum(isinstance(node, ast.Raise) for node in nodes)
-    assert sum(": raise " in rule for rule in found.red) == raises > 20
+    assert sum(": raise " in rule for rule in result.red) == raises > 20
 
 
 def test_a_rule_without_a_test_is_named():
-    found = without_each_rule(MODULES, TESTS, "-k", "two_approvals")
-    assert found.exit == 1, found.log
-    rules = {rule: test for rule, test in found.red.items() if ": raise StepError(" in rule}
+    result = without_each_rule(MODULES, TESTS, "-k", "two_approvals")
+    assert result.exit == 1, result.log
+    rules = {rule: test for rule, test in result.red.items() if ": raise StepError(" in rule}
     assert [rule for rule, test in rules.items() if "'two_approvals'" in rule and "test_flags" in test]
     assert [rule for rule, test in rules.items() if "'self_approval'" in rule and test == NO_TEST]
 

@@ -91,11 +91,11 @@ def answers_by(workspace, version=None):
     collection = deployed.find_collection(api, ledger.REGISTRY, workspace.collection)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            held = deployed.verify(api, workspace.entries, collection, "model.keras", Path(folder), version=version)
+            verified = deployed.verify(api, workspace.entries, collection, "model.keras", Path(folder), version=version)
         except StepError as error:
             return error.name
-    assert held.ledger_entry == "v0"
-    return held.version.rpartition(":")[2]
+    assert verified.ledger_entry == "v0"
+    return verified.version.rpartition(":")[2]
 
 
 def names(workspace):
@@ -120,7 +120,7 @@ seal(V1["name"], away, 1); seal(HONEST["to"]["name"], back, 2)
 
 
 @pytest.mark.parametrize(
-    ("account", "given", "env"),
+    ("account", "planted", "env"),
     [
         ("trainer", "{}", {}),
         ("local", "{}", {}),
@@ -129,9 +129,9 @@ seal(V1["name"], away, 1); seal(HONEST["to"]["name"], back, 2)
     ],
     ids=["own name", "another name", "the run of the promotion", "WANDB_USERNAME"],
 )
-def test_a_planted_history_is_named_and_lets_nothing_go_back(workspace, attack, account, given, env):
+def test_a_planted_history_is_named_and_lets_nothing_go_back(workspace, attack, account, planted, env):
     """Two entries, sealed, that lead away to v1 and back again."""
-    assert "did it" in attack(f"ACCOUNT = {account!r}; GIVEN = {given}\n{LEAD_AWAY}", **env)
+    assert "did it" in attack(f"ACCOUNT = {account!r}; GIVEN = {planted}\n{LEAD_AWAY}", **env)
     assert "entry_of_other_account" in names(workspace)
     assert refusal(workspace, workspace.evidence(1, 0, policy=ROLLBACK)) == "verdict_not_reproduced"
     assert in_production(workspace) == "v0"
@@ -177,12 +177,12 @@ to = {"name": f"{TEAM}/mine/{mine.name}", "digest": mine.digest}
 
 def test_a_ledger_that_begins_with_another_registry_is_believed_by_nobody(workspace, attack):
     """The ledger is deleted, and a new one begins with a version of a project where anyone may set the alias."""
-    made = attack(
+    forged = attack(
         f'api.artifact_collection("promotion", LEDGER).delete()\n{ELSEWHERE}\n'
         'entry = {**HONEST, "to": to, "model": to, "sha256": None, "account": "trainer"}\n'
         'plant(PROJECT, entry); seal(to["name"], entry, 0)'
     )
-    assert "did it" in made
+    assert "did it" in forged
     assert {"other_registry", "entry_of_other_account"} <= names(workspace)
     assert answers_by(workspace) == "moved_outside"
     assert not any(entry.applied for entry in workspace.entries)
@@ -323,8 +323,8 @@ def test_the_alias_stays_where_it_is(workspace, attack, program):
     ids=["unlink", "delete the model", "rename the collection", "delete the collection"],
 )
 def test_what_takes_production_away_is_refused_or_named(workspace, attack, program):
-    said = attack(program)
-    assert "did it" not in said or names(workspace) & {"production_gone", "moved_outside"}, said
+    output = attack(program)
+    assert "did it" not in output or names(workspace) & {"production_gone", "moved_outside"}, output
 
 
 def test_another_use_cases_collection_under_this_name_is_named(workspace, attack, step, monkeypatch):

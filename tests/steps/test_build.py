@@ -152,7 +152,7 @@ def load(rows, eval_rows):
 
 
 @pytest.mark.parametrize(
-    ("raised", "name", "code", "said"),
+    ("raised", "name", "code", "sentence"),
     [
         ("open('/nowhere/rows.csv')", "source_unreadable", UNREACHABLE, "FileNotFoundError: [Errno 2] No such file"),
         ("raise ConnectionResetError('by peer')", "source_unreadable", UNREACHABLE, "ConnectionResetError: by peer"),
@@ -165,7 +165,7 @@ def load(rows, eval_rows):
     ],
 )
 @pytest.mark.parametrize("call", ["source", "load"])
-def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call, raised, name, code, said):
+def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call, raised, name, code, sentence):
     """Not exit code 1, which would mean that a check of the rows said no."""
     file = tmp_path / "data.py"
     file.write_text(FAILING.format(raised=raised))
@@ -176,6 +176,6 @@ def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call,
         build.read_source(data) if call == "source" else build.read_rows(data, "image-classification", 10, 10)
     message = str(refused.value)
     assert (refused.value.name, refused.value.exit_code) == (name, code)
-    assert message.startswith("usecases/letters/data.py, line 4: ") and said in message
+    assert message.startswith("usecases/letters/data.py, line 4: ") and sentence in message
     assert message.isprintable()
     assert (".venv/bin/python -c" in refused.value.hint) == (code == WRONG_USE)

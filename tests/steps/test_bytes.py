@@ -123,16 +123,16 @@ def flip_a_bit():
     """`flip_a_bit(path, place)`; the other tests have the file as it was."""
     flipped = []
 
-    def flip(path, place):
+    def flip(path, offset):
         content = bytearray(path.read_bytes())
-        content[place] ^= 1
+        content[offset] ^= 1
         path.chmod(0o600)
         path.write_bytes(content)
-        flipped.append((path, place))
+        flipped.append((path, offset))
 
     yield flip
-    for path, place in flipped.copy():
-        flip(path, place)
+    for path, offset in flipped.copy():
+        flip(path, offset)
 
 
 def test_a_stored_model_with_one_bit_flipped_is_not_judged(step, model, dataset, collection, server, flip_a_bit):

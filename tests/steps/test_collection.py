@@ -29,8 +29,8 @@ def test_a_version_of_another_collection_is_not_judged(step, model, dataset, reg
     """A model of the glyphs, linked where another use case's models are."""
     flags = ("--model", model(0)["model"], "--registry", registry)
     version = step("link", *flags, "--collection", "somebody-elses")["version"]
-    said = refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"])
-    assert "somebody-elses" in said
+    output = refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"])
+    assert "somebody-elses" in output
 
 
 def test_a_collection_that_link_was_given_is_judged_with_the_same_flag(step, model, dataset):

@@ -137,14 +137,14 @@ def test_every_field_of_a_sealed_entry_is_what_its_call_was_given(step, collecti
         evidence = workspace.evidence(0)
         own_collection = ("--collection", workspace.collection)
 
-        def flags(given):
+        def flags(arguments):
             return (
                 "--evidence",
                 evidence,
                 "--approver",
-                given["approver"],
+                arguments["approver"],
                 "--reason",
-                given["reason"],
+                arguments["reason"],
                 *own_collection,
             )
 

@@ -51,14 +51,14 @@ def test_a_version_of_before_is_not_trained_on(step, arrays, collection):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"x": np.zeros((3, 8, 8, 1))}, "it has x, not x and y"),
         ({"x": np.zeros((3, 8, 8, 1)), "y": np.zeros(3, np.int64)}, r"the rows are float64 \(3, 8, 8, 1\)"),
         ({"x": np.zeros((3, 8), np.float32), "y": np.zeros(4, np.int64)}, r"and the labels int64 \(4,\)"),
     ],
 )
-def test_a_file_that_holds_no_rows_is_refused(step, collection, content, said):
-    with pytest.raises(StepError, match=said) as refused:
+def test_a_file_that_holds_no_rows_is_refused(step, collection, content, message):
+    with pytest.raises(StepError, match=message) as refused:
         step("train", "--dataset", logged(collection, {"training.npz": content}))
     assert (refused.value.name, refused.value.exit_code) == ("dataset_unreadable", 1)

@@ -25,9 +25,9 @@ from tests.steps import rows
 
 
 @pytest.fixture
-def shuffled(step, dataset, made, monkeypatch, collection, tmp_path):
+def shuffled(step, dataset, shared_results, monkeypatch, collection, tmp_path):
     """A model that was trained on shuffled labels."""
-    if "shuffled" not in made:
+    if "shuffled" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shuffled")
         arrays = rows.stored(wandb.Api().artifact(dataset["dataset"]), tmp_path)
         arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
@@ -36,9 +36,9 @@ def shuffled(step, dataset, made, monkeypatch, collection, tmp_path):
             rows.add(artifact, arrays)
             logged = run.log_artifact(artifact).wait()
         name = f"local/shuffled/{logged.name}"
-        made["shuffled"] = step("train", "--dataset", name, "--epochs", 3)
+        shared_results["shuffled"] = step("train", "--dataset", name, "--epochs", 3)
     monkeypatch.setenv("WANDB_PROJECT", collection)
-    return made["shuffled"]
+    return shared_results["shuffled"]
 
 
 def test_a_good_first_model_passes_and_the_run_holds_its_metrics(evaluated, collection):
@@ -95,9 +95,9 @@ def test_the_losses_of_the_rows_are_kept_and_their_mean_is_what_the_accuracy_lac
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     answer = evaluated(1)
     artifact = wandb.Api().artifact(answer["evidence"])
-    where = evaluation.read(artifact)[0].per_row
-    with np.load(artifact.get_entry(where.file).download(root=tmp_path)) as arrays:
-        for name, accuracy in ((where.candidate, "accuracy"), (where.production, "production_accuracy")):
+    per_row = evaluation.read(artifact)[0].per_row
+    with np.load(artifact.get_entry(per_row.file).download(root=tmp_path)) as arrays:
+        for name, accuracy in ((per_row.candidate, "accuracy"), (per_row.production, "production_accuracy")):
             assert 1 - arrays[name].mean(dtype=np.float64) == pytest.approx(answer[accuracy])
 
 
@@ -138,7 +138,7 @@ def test_the_evidence_counts_the_candidates_that_these_rows_have_judged(evaluate
 def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, step):
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     evidence, _, scores = evaluation.read(wandb.Api().artifact(evaluated(1)["evidence"]))
-    moved = [(one.name, one.rows, one.regressed, one.improved) for one in evidence.slices]
+    moved = [(item.name, item.rows, item.regressed, item.improved) for item in evidence.slices]
     assert sorted(moved) == sorted(
         row for row in rules.measure_slices(scores, form.restore_policy(evidence)) if row[2] or row[3]
     )
@@ -147,7 +147,7 @@ def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, st
     )
     counts = metrics.count_confusion(scores.targets, scores.candidate)
     np.fill_diagonal(counts, 0)
-    assert {(int(one.truth), int(one.answer)): one.rows for one in evidence.confusion} == {
+    assert {(int(item.truth), int(item.answer)): item.rows for item in evidence.confusion} == {
         pair: count for pair, count in np.ndenumerate(counts) if count
     }
 

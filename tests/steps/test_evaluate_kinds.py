@@ -20,12 +20,12 @@ TASKS = {"tabular": "tabular-classification", "regression": "tabular-regression"
 @pytest.fixture
 def judged(step, use_case):
     """Build, train and evaluate a use case; `judged("texts", 1)` is of another seed, or of other flags of train."""
-    made = {}
+    results = {}
 
     def judge(name, *flags, change=lambda folder: None):
-        if name not in made:
-            made[name] = use_case(name)
-            change(made[name])
+        if name not in results:
+            results[name] = use_case(name)
+            change(results[name])
         own = ("--use-case", name)
         dataset = step("build", *own)["dataset"]
         model = step("train", *own, "--dataset", dataset, *flags)["model"]
@@ -82,8 +82,8 @@ def test_the_texts_are_in_the_table_of_the_answers_and_not_in_the_report(judged)
 def test_few_rows_are_the_first_thing_that_a_report_says_and_it_is_reused_as_it_is(judged):
     """Each template evaluates on fewer than 300 rows."""
     answer = judged("tabular")
-    warning, made = evidence_of(answer).warnings
-    assert made.startswith("First version: nothing is in production yet. Trained by local: ")
+    warning, provenance_warning = evidence_of(answer).warnings
+    assert provenance_warning.startswith("First version: nothing is in production yet. Trained by local: ")
     assert warning.startswith("200 rows show little: to reach the floor of ")
     assert answer.report.splitlines()[2] == f"- `{warning}`"
     again = judged("tabular")

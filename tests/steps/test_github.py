@@ -27,26 +27,28 @@ from tests.steps.github import (
 )
 
 
-def differs(value, schema, whole, at="answer"):
+def differs(value, schema, whole, path="answer"):
     """Where a value is not what an OpenAPI 3.0 schema says; only the words that GitHub's schemas use for these."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
-        return differs(value, whole["components"]["schemas"][name], whole, at)
+        return differs(value, whole["components"]["schemas"][name], whole, path)
     if "oneOf" in schema and value is not None:
-        return min((differs(value, one, whole, at) for one in schema["oneOf"]), key=len)
+        return min((differs(value, option, whole, path) for option in schema["oneOf"]), key=len)
     if value is None and (schema.get("nullable") or "type" not in schema):
         return []
     kinds = {"array": list, "object": dict, "string": str, "integer": int, "boolean": bool}
     if (kind := schema.get("type")) and not isinstance(value, kinds[kind]):
-        return [f"{at} is no {kind}"]
+        return [f"{path} is no {kind}"]
     if value not in schema.get("enum", [value]):
-        return [f"{at} is none of {schema['enum']}"]
+        return [f"{path} is none of {schema['enum']}"]
     if isinstance(value, list):
-        return [text for item in value for text in differs(item, schema["items"], whole, f"{at}[]")]
+        return [text for item in value for text in differs(item, schema["items"], whole, f"{path}[]")]
     if isinstance(value, dict):
         known = schema.get("properties", {})
-        fields = [(key, differs(item, known[key], whole, f"{at}.{key}")) for key, item in value.items() if key in known]
-        unknown = [f"{at}.{key} is not described" for key in value if key not in known]
+        fields = [
+            (key, differs(item, known[key], whole, f"{path}.{key}")) for key, item in value.items() if key in known
+        ]
+        unknown = [f"{path}.{key} is not described" for key in value if key not in known]
         return unknown + [text for _, texts in fields for text in texts]
     return []
 
@@ -91,6 +93,6 @@ def test_the_fields_that_are_read_are_in_the_fakes_answers():
     source = "".join(path.read_text(encoding="utf-8") for path in modules)
     read = set(re.findall(r'\brequire_field\([^"]*"(\w+)"', source))
     of_pulls = [pull(), review("a"), may_write("a"), commit(), file()]
-    given = json.dumps([approved("a"), {"workflow_runs": [workflow_run()]}, git_commit("b" * 40), *of_pulls])
+    answers = json.dumps([approved("a"), {"workflow_runs": [workflow_run()]}, git_commit("b" * 40), *of_pulls])
     assert read
-    assert all(f'"{name}"' in given for name in read)
+    assert all(f'"{name}"' in answers for name in read)

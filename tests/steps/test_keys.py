@@ -51,11 +51,11 @@ def states(workspace):
 
 def test_a_key_that_may_not_set_the_alias_is_refused_and_nothing_moves(workspace, training_key):
     workspace.promote(workspace.evidence(0))
-    code, answer, said = workspace.promote(workspace.evidence(1, 0), training_key)
+    code, answer, error = workspace.promote(workspace.evidence(1, 0), training_key)
     assert (code, answer["error"]["name"]) == (1, "alias_refused")
     assert "production" in answer["error"]["message"]
     assert 'the alias "production" is protected' in answer["error"]["message"]  # W&B's own words
-    assert "admin of the registry" in said
+    assert "admin of the registry" in error
     assert "production" in workspace.version(0).aliases
     assert not [alias for alias in workspace.version(1).aliases if alias.startswith("promotion-")]
     assert states(workspace) == ["applied", "unfinished"]

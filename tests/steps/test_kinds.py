@@ -118,8 +118,8 @@ def test_steps_that_have_nothing_to_do_import_neither_pandas_nor_a_framework(ste
     flags["evaluate"] = [*flags["train"], "--collection", collection, "--version", version]
     evidence = step("evaluate", *flags["evaluate"])["evidence"]
     step("promote", *ours, "--evidence", evidence, "--approver", "ada")
-    words = [sys.executable, "-c", UNCHANGED, str(tmp_path / "usecases"), json.dumps(flags)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", UNCHANGED, str(tmp_path / "usecases"), json.dumps(flags)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("reused") == 1 and '"verdict": "unchanged"' in done.stdout
     assert done.stderr.splitlines()[-1] == "[]", done.stderr

@@ -61,24 +61,24 @@ def entries(workspace):
 
 
 def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, own_project, wandb_env, training_key):
-    place = own_project()
+    ledger_name = own_project()
     workspace.promoted(0)
-    assert [entry.version for entry in entries(workspace)] == [f"{place}:v0"]
+    assert [entry.version for entry in entries(workspace)] == [f"{ledger_name}:v0"]
     assert workspace.findings() == set()
-    home = place.split("/")[1]
-    run = wandb.Api().artifact(f"{place}:v0").logged_by().id
+    home = ledger_name.split("/")[1]
+    run = wandb.Api().artifact(f"{ledger_name}:v0").logged_by().id
     for attempt in (
         f"run = wandb.init(entity='{TEAM}', project='{home}')",
         f"run = wandb.init(entity='{TEAM}', project='{home}', id='{run}', resume='must')",
-        f"version = wandb.Api().artifact('{place}:v0'); version.metadata['x'] = 1; version.save()",
-        f"version = wandb.Api().artifact('{place}:v0'); version.aliases.append('x'); version.save()",
-        f"wandb.Api().artifact('{place}:v0').delete(delete_aliases=True)",
-        f"wandb.Api().artifact_collection('promotion', '{place}').delete()",
+        f"version = wandb.Api().artifact('{ledger_name}:v0'); version.metadata['x'] = 1; version.save()",
+        f"version = wandb.Api().artifact('{ledger_name}:v0'); version.aliases.append('x'); version.save()",
+        f"wandb.Api().artifact('{ledger_name}:v0').delete(delete_aliases=True)",
+        f"wandb.Api().artifact_collection('promotion', '{ledger_name}').delete()",
         f"wandb.Api().run('{TEAM}/{home}/{run}').delete()",
     ):
         done = with_key(wandb_env, training_key, f"import wandb; {attempt}; print('done')")
         assert "done" not in done.stdout, attempt
-    read = with_key(wandb_env, training_key, f"import wandb; print(wandb.Api().artifact('{place}:v0').version)")
+    read = with_key(wandb_env, training_key, f"import wandb; print(wandb.Api().artifact('{ledger_name}:v0').version)")
     assert "v0" in read.stdout, read.stderr
     assert workspace.findings() == set()
 
@@ -87,7 +87,7 @@ def test_an_older_ledger_is_continued(workspace, own_project):
     """What the project of the models has after that is not part of the ledger."""
     workspace.promoted(0)
     workspace.promoted(1, 0)
-    place = own_project()
+    ledger_name = own_project()
     workspace.promoted(2, 1)
     chain = entries(workspace)
     assert [(entry.number, entry.applied, entry.void) for entry in chain] == [
@@ -95,7 +95,7 @@ def test_an_older_ledger_is_continued(workspace, own_project):
         (1, True, False),
         (2, True, False),
     ]
-    assert (chain[2].version, chain[2].content["continues"]) == (f"{place}:v0", 2)
+    assert (chain[2].version, chain[2].content["continues"]) == (f"{ledger_name}:v0", 2)
     with wandb.init(entity=TEAM, project=workspace.collection) as run:
         ledger.append(run, "glyphs", {**chain[1].content, "previous": chain[1].sha256})
     assert [entry.number for entry in entries(workspace)] == [0, 1, 2]

@@ -129,8 +129,8 @@ def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, mo
     workspace.promoted(0)
     workspace.promoted(1, 0)
     delete_datasets(workspace)
-    made = workspaces.file_of_rows
-    with np.load(io.BytesIO(made())) as stored:
+    file_of_rows = workspaces.file_of_rows
+    with np.load(io.BytesIO(file_of_rows())) as stored:
         others = {**stored, "x_train": stored["x_train"] + 1}
     packed = io.BytesIO()
     np.savez(packed, **others)

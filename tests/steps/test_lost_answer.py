@@ -52,12 +52,12 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
         behind.request(self.command, self.path, body, dict(self.headers.items()))
         answer = behind.getresponse()
-        said = answer.read()
+        content = answer.read()
         behind.close()
         if spoil == "html":
             self._answer(200, {"Content-Type": "text/html"}, b"<html>Sign in to the network</html>")
         else:
-            self._answer(answer.status, dict(answer.getheaders()), said, cut=spoil == "cut")
+            self._answer(answer.status, dict(answer.getheaders()), content, cut=spoil == "cut")
 
     do_GET = do_HEAD = do_POST = do_PUT = pass_on
 
@@ -85,11 +85,11 @@ def proxy(server: Server, wandb_env: dict[str, str], monkeypatch: pytest.MonkeyP
         standing.shutdown()
 
 
-@pytest.mark.parametrize("how", ["cut", "html"])
-def test_what_may_have_moved_is_not_called_refused_and_the_same_command_completes_it(proxy, step, collection, how):
+@pytest.mark.parametrize("failure", ["cut", "html"])
+def test_what_may_have_moved_is_not_called_refused_and_the_same_command_completes_it(proxy, step, collection, failure):
     workspace = Workspace(step, collection)
     evidence = workspace.evidence(0)
-    proxy.spoil = how
+    proxy.spoil = failure
     with pytest.raises(StepError) as ended:
         step("promote", "--evidence", evidence, "--approver", "ada")
     assert proxy.spoil == ""

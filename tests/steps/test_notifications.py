@@ -43,7 +43,7 @@ def variables(receiver):
     return {f"PROMOTION_WEBHOOK_{name}": value for name, value in address.items()}
 
 
-def not_told(workspace):
+def list_unsent(workspace):
     """What audit lists."""
     return [(item["entry"], item["channel"]) for item in workspace.step("audit")["not_told"]]
 
@@ -92,7 +92,7 @@ def test_a_promotion_is_told_once_with_what_the_ledger_says(workspace, receiver)
         "reason": "",
         "time": entry.content["time"],
     }
-    assert not_told(workspace) == []
+    assert list_unsent(workspace) == []
 
 
 def answer_evidence(workspace):
@@ -103,13 +103,13 @@ def test_a_rollback_is_told_as_one(workspace, receiver):
     workspace.promoted(0)
     workspace.promoted(1, 0)
     workspace.step("promote", "--evidence", workspace.evidence(0, 1, policy=ROLLBACK), *ADA, "--reason", "bad labels")
-    told = [received.json["data"] for received in receiver.received]
-    assert [(data["to"]["name"][-2:], data["rollback"]) for data in told] == [
+    messages = [received.json["data"] for received in receiver.received]
+    assert [(data["to"]["name"][-2:], data["rollback"]) for data in messages] == [
         ("v0", False),
         ("v1", False),
         ("v0", True),
     ]
-    assert (told[2]["from"]["name"], told[2]["reason"]) == (f"{workspace.registry}:v1", "bad labels")
+    assert (messages[2]["from"]["name"], messages[2]["reason"]) == (f"{workspace.registry}:v1", "bad labels")
     assert len(set(receiver.ids)) == 3
 
 
@@ -127,12 +127,12 @@ def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(workspace, recei
 def test_killed_between_ledger_and_call_the_next_run_tells_it_once(workspace, receiver, wandb_env):
     killed(workspace, workspace.evidence(0), wandb_env, "send_owed")
     assert receiver.received == [] and "production" in workspace.version(0).aliases
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
     answer = workspace.promoted(1, 0)
     assert [item["entry"] for item in answer["notifications"]] == ["v0", "v1"]
     assert [received.json["data"]["ledger"]["entry"] for received in receiver.received] == ["v0", "v1"]
     workspace.step("promote", "--evidence", answer_evidence(workspace), *ADA)
-    assert len(receiver.received) == 2 and not_told(workspace) == []
+    assert len(receiver.received) == 2 and list_unsent(workspace) == []
 
 
 def test_killed_after_the_call_it_is_told_again_with_the_same_id(workspace, receiver, wandb_env):
@@ -156,7 +156,7 @@ def test_a_receiver_that_fails_is_asked_again_and_fails_no_promotion(workspace, 
     assert answer["notifications"] == [problem]
     assert "message not sent: entry v0 by webhook: it answered 500" in capfd.readouterr().err
     assert len(receiver.ids) == 3 and len(set(receiver.ids)) == 1  # three tries of one message
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
     receiver.answers = [200]
     workspace.promoted(1, 0)
     assert [received.json["data"]["ledger"]["entry"] for received in receiver.received[3:]] == ["v0", "v1"]
@@ -168,9 +168,9 @@ def test_what_one_of_two_entries_still_owes_survives_the_receipt_of_the_other(wo
     receiver.answers = [404, 200]
     answer = workspace.promoted(1, 0)
     assert [item["told"] for item in answer["notifications"]] == [False, True]
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
     assert [item["entry"] for item in workspace.promoted(2, 1)["notifications"]] == ["v0", "v2"]
-    assert not_told(workspace) == []
+    assert list_unsent(workspace) == []
 
 
 def test_no_secret_is_in_any_output_or_file(workspace, receiver, server, capfd, tmp_path):
@@ -181,14 +181,14 @@ def test_no_secret_is_in_any_output_or_file(workspace, receiver, server, capfd, 
     receiver.answers = [200]
     answer_3 = workspace.promoted(2, 1)
     audited = workspace.step("audit", "--verify", "--html", tmp_path / "page.html")
-    said = capfd.readouterr()
+    captured = capfd.readouterr()
     results = json.dumps([answer.result, answer_2.result, answer_3.result, audited.result])
     entries = json.dumps([entry.content for entry in workspace.entries])
     folders = (tmp_path, server.data)
     written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert len(written) > 10
     for secret in (PATH, SECRET, SECRET.removeprefix("whsec_"), "ThePathThatNobodyMayRead"):
-        assert secret not in said.out + said.err + results + entries
+        assert secret not in captured.out + captured.err + results + entries
         assert not [path for path in written if secret.encode() in path.read_bytes()]
 
 
@@ -222,9 +222,9 @@ def test_a_receipt_of_another_account_silences_nothing(workspace, receiver, writ
     workspace.promoted(0)
     written_by(receipts="eve")
     receipt(workspace)
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
     written_by()
-    assert not_told(workspace) == []  # it was the account alone
+    assert list_unsent(workspace) == []  # it was the account alone
 
 
 def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(workspace, receiver):
@@ -232,7 +232,7 @@ def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(
     receiver.answers = [500]
     workspace.promoted(0)
     receipt(workspace, run_id="another-run")
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
 
 
 def test_what_is_no_receipt_of_this_ledger_silences_nothing(workspace, receiver):
@@ -240,16 +240,16 @@ def test_what_is_no_receipt_of_this_ledger_silences_nothing(workspace, receiver)
     workspace.promoted(0)
     for changes in ({"sha256": "0" * 64}, {"through": 7}, {"through": "0"}, {"owed": []}, {"owed": {"0": 5}}):
         receipt(workspace, **changes)
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert list_unsent(workspace) == [("v0", "webhook")]
     receipt(workspace)
-    assert not_told(workspace) == []
+    assert list_unsent(workspace) == []
 
 
 def test_a_planted_entry_tells_no_one(workspace, receiver, written_by):
     receiver.answers = [500]
     workspace.promoted(0)
     written_by(entries="eve")
-    assert not_told(workspace) == []
+    assert list_unsent(workspace) == []
 
 
 def test_without_receipts_everything_is_told_again_with_the_same_ids(workspace, receiver):
@@ -284,7 +284,7 @@ def test_a_promotion_that_notes_late_what_it_told_has_nothing_told_again(workspa
     workspace.promoted(0)
     workspace.promoted(1, 0)
     receipt(workspace)
-    assert not_told(workspace) == []
+    assert list_unsent(workspace) == []
 
 
 # --- GitHub ----------------------------------------------------------------------------------------------------------
@@ -329,9 +329,9 @@ def test_what_github_refuses_fails_no_promotion_and_shows_no_token(workspace, on
     problems = [item["problem"] for item in answer["notifications"]]
     assert "answered 403 to POST /repos/team/models/deployments/8/statuses" in problems[0]
     assert "answered 403 to POST /repos/team/consumer/dispatches" in problems[1]
-    assert not_told(workspace) == [("v0", "deployment"), ("v0", "dispatch")]
-    said = capfd.readouterr()
-    texts = (said.out, said.err, json.dumps([answer.result, workspace.entries[0].content]))
+    assert list_unsent(workspace) == [("v0", "deployment"), ("v0", "dispatch")]
+    captured = capfd.readouterr()
+    texts = (captured.out, captured.err, json.dumps([answer.result, workspace.entries[0].content]))
     assert not [text for text in texts if DISPATCH_TOKEN in text or TOKEN in text]
 
 
@@ -345,12 +345,12 @@ def test_two_use_cases_in_one_project_do_not_silence_each_other(workspace, recei
     other = {**workspace.entries[0].content, "reason": "of another use case"}
     with wandb.init(project=collection, id=ledger.compute_run_id(other)) as run:
         ledger.append(run, "cells", other)
-    place = f"local/{collection}/cells_promotions"
-    entries = ledger.read(wandb.Api(), place)
+    ledger_name = f"local/{collection}/cells_promotions"
+    entries = ledger.read(wandb.Api(), ledger_name)
     receiver.answers = [200]
-    told = notifications.send_owed(wandb.Api(), [place], entries, workspace.registry, "cells", "production")
-    assert [outcome.problem for outcome in told] == [None]
+    outcomes = notifications.send_owed(wandb.Api(), [ledger_name], entries, workspace.registry, "cells", "production")
+    assert [outcome.problem for outcome in outcomes] == [None]
     assert receiver.received[-1].json["data"]["use_case"] == "cells"
-    assert notifications.list_owed(wandb.Api(), [place], entries, workspace.registry) == []
-    assert not_told(workspace) == [("v0", "webhook")]
+    assert notifications.list_owed(wandb.Api(), [ledger_name], entries, workspace.registry) == []
+    assert list_unsent(workspace) == [("v0", "webhook")]
     assert receiver.ids[0] != receiver.ids[-1]

@@ -159,16 +159,16 @@ def output(tmp_path):
 
 
 @pytest.fixture
-def table(step, use_case, made, monkeypatch):
+def table(step, use_case, shared_results, monkeypatch):
     """The rows of a table whose model is in production, which the tests of this file share."""
     use_case("tabular")
     monkeypatch.setenv("WANDB_PROJECT", "table")
-    if "table" not in made:
+    if "table" not in shared_results:
         dataset = step("build", *OWN[:2])["dataset"]
         version = step("link", *OWN, "--model", step("train", *OWN[:2], "--dataset", dataset)["model"])["version"]
         judged = step("evaluate", *OWN, "--version", version, "--dataset", dataset)
-        made["table"] = step("promote", *OWN, "--evidence", judged["evidence"], "--approver", "ada")
-        made["table dataset"] = dataset
+        shared_results["table"] = step("promote", *OWN, "--evidence", judged["evidence"], "--approver", "ada")
+        shared_results["table dataset"] = dataset
     return usecase.load_part("tabular", "data").load(369, 200).x_eval.reset_index(drop=True)
 
 
@@ -185,13 +185,13 @@ def answered(step, tmp_path, output):
 
 
 def test_each_answer_names_its_version_and_its_entry_and_the_run_has_the_lineage(
-    answered, table, made, output, monkeypatch
+    answered, table, shared_results, output, monkeypatch
 ):
     monkeypatch.setattr("modelgate.row_files.BATCH_ROWS", 64)
     answer = answered(table)
     answers = pd.read_parquet(output)
     assert answers["row"].tolist() == list(range(200))
-    assert set(answers["version"]) == {made["table"]["version"]} and set(answers["ledger_entry"]) == {"v0"}
+    assert set(answers["version"]) == {shared_results["table"]["version"]} and set(answers["ledger_entry"]) == {"v0"}
     likeliest = answers[["p_malignant", "p_benign"]].to_numpy().argmax(axis=1)
     assert answers["answer"].tolist() == [("malignant", "benign")[index] for index in likeliest]
     assert answer["answers"] == answers["answer"].value_counts().to_dict() and answer["rows"] == 200
@@ -240,8 +240,8 @@ def test_a_row_that_breaks_the_schema_is_refused_by_its_column_and_the_answers_s
     assert (stopped.value.name, len(predictions("table"))) == ("type", runs)
 
 
-def test_a_trial_says_so_in_every_answer(step, answered, table, made, output):
-    model = step("train", *OWN[:2], "--dataset", made["table dataset"], "--C", "0.5")["model"]
+def test_a_trial_says_so_in_every_answer(step, answered, table, shared_results, output):
+    model = step("train", *OWN[:2], "--dataset", shared_results["table dataset"], "--C", "0.5")["model"]
     version = step("link", *OWN, "--model", model)["version"]
     trial = answered(table, "--version", version, "--unapproved")
     assert (trial["approved"], trial["ledger_entry"], trial["version"]) == (False, "unapproved", version)
@@ -289,15 +289,15 @@ def test_a_million_rows_take_less_than_a_gibibyte_and_a_kill_leaves_no_answers(t
 
     def start(batch_rows):
         flags = [*OWN, "--input", str(tmp_path / "rows.parquet"), "--output", str(output)]
-        words = [sys.executable, "-c", PROGRAM, str(tmp_path / "usecases"), str(batch_rows), *flags]
-        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path / "usecases"), str(batch_rows), *flags]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     killed_one = start(1000)
     until(lambda: part.exists() and part.stat().st_size > 1000, "the first answers")
     killed_one.kill()
     killed_one.communicate(timeout=60)
     assert part.exists() and not output.exists() and predictions("table") == []
-    _, said = start(row_files.BATCH_ROWS).communicate(timeout=600)
-    assert pq.read_metadata(output).num_rows == 1_000_000 and not part.exists(), said
-    assert "of 1,000,000 rows" in said
-    assert int(said.split("peak ")[1].split()[0]) < 2**20  # KiB
+    _, stderr = start(row_files.BATCH_ROWS).communicate(timeout=600)
+    assert pq.read_metadata(output).num_rows == 1_000_000 and not part.exists(), stderr
+    assert "of 1,000,000 rows" in stderr
+    assert int(stderr.split("peak ")[1].split()[0]) < 2**20  # KiB

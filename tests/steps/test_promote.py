@@ -167,8 +167,8 @@ def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evalu
     assert "- `Config, 1 changed: seed 0 to 1.`" in bad.report
 
     answer = back(step)
-    zero, one = registry.entries
-    was = {"entry": 0, "version": first["version"], "since": zero.content["time"], "until": one.content["time"]}
+    older, newer = registry.entries
+    was = {"entry": 0, "version": first["version"], "since": older.content["time"], "until": newer.content["time"]}
     assert answer["return"] == was
     assert vars(evaluation.read(wandb.Api().artifact(answer["evidence"]))[0].return_) == was
     assert f"Rollback: this model was in production before, as `{first['version']}`, by entry v0" in answer.report
@@ -231,10 +231,10 @@ def test_a_verdict_that_the_predictions_do_not_bear_out(workspace, step, registr
     assert registry.production is None
 
 
-@pytest.mark.parametrize("what", ["version", "model", "dataset"])
-def test_a_digest_that_is_not_what_was_evaluated(workspace, step, registry, collection, what):
-    evidence = forged(workspace.evidence(0), collection, lambda evidence: evidence[what].update(digest="0" * 32))
-    assert refused(step, evidence) == f"{what}_changed"
+@pytest.mark.parametrize("kind", ["version", "model", "dataset"])
+def test_a_digest_that_is_not_what_was_evaluated(workspace, step, registry, collection, kind):
+    evidence = forged(workspace.evidence(0), collection, lambda evidence: evidence[kind].update(digest="0" * 32))
+    assert refused(step, evidence) == f"{kind}_changed"
     assert (registry.production, registry.entries) == (None, [])
 
 
@@ -262,11 +262,11 @@ def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, c
     """The rows that were answered wrongly are left out, and the evidence says that there are no more."""
 
     def fewer(scores):
-        kept = scores.candidate.argmax(axis=1) == scores.targets
-        varied = {name: replace(both, candidate=both.candidate[kept]) for name, both in scores.varied.items()}
-        slices = {name: groups[kept] for name, groups in scores.slices.items()}
+        correct = scores.candidate.argmax(axis=1) == scores.targets
+        varied = {name: replace(both, candidate=both.candidate[correct]) for name, both in scores.varied.items()}
+        slices = {name: groups[correct] for name, groups in scores.slices.items()}
         return replace(
-            scores, targets=scores.targets[kept], candidate=scores.candidate[kept], varied=varied, slices=slices
+            scores, targets=scores.targets[correct], candidate=scores.candidate[correct], varied=varied, slices=slices
         )
 
     reference = evaluated(0)["evidence"]
@@ -379,8 +379,8 @@ def test_audit_prints_the_ledger(workspace, step, capsys):
     step("promote", "--evidence", evidence, "--approver", "ada", "--reason", "first")
     (entry,) = step("audit")["entries"]
     assert (entry["approver"], entry["state"], entry["to"]["name"]) == ("ada", "applied", version)
-    said = capsys.readouterr().err
-    assert f"nothing -> {version}  approved by ada (first)  on {evidence}  applied" in said
+    output = capsys.readouterr().err
+    assert f"nothing -> {version}  approved by ada (first)  on {evidence}  applied" in output
 
 
 def test_audit_of_an_empty_ledger_says_so(step, capsys):

@@ -32,8 +32,8 @@ def test_promote_on_github_records_who_approved_and_how(github, workspace, capfd
         "comment": "Good on the sevens.",
         "approval_url": f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2",
     }
-    said = capfd.readouterr()
-    assert TOKEN not in said.out + said.err + json.dumps([answer.result, entry.content])
+    captured = capfd.readouterr()
+    assert TOKEN not in captured.out + captured.err + json.dumps([answer.result, entry.content])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
@@ -59,10 +59,10 @@ def test_promote_without_a_reviewer_moves_nothing(github, workspace):
 def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):
     """The real evaluate, in attempt 2 after bob approved attempt 1; bob approves again; attempt 3 is another one."""
     github.answers[RUN] = [approved("bob")]
-    made = evaluated(0)["evidence"]
-    judged, _, _ = evaluation.read(wandb.Api().artifact(made))
+    evidence_name = evaluated(0)["evidence"]
+    judged, _, _ = evaluation.read(wandb.Api().artifact(evidence_name))
     assert form.as_json(judged)["github"] == evidence(approvals=1, approvers=["bob"])["github"]
-    flags = ("promote", "--evidence", made, "--approval", "github", "--dry-run")
+    flags = ("promote", "--evidence", evidence_name, "--approval", "github", "--dry-run")
     with pytest.raises(StepError, match="no one approved"):
         step(*flags)
     github.answers[RUN] += [approved("bob", "Again.")]
@@ -73,4 +73,4 @@ def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step,
     assert stopped.value.name == "approval_other_attempt"
     assert "re-run all jobs" in stopped.value.hint
     again = evaluated(0)
-    assert not again["reused"] and again["evidence"] != made
+    assert not again["reused"] and again["evidence"] != evidence_name

@@ -40,6 +40,6 @@ def test_every_check_has_a_test():
 def test_without_a_check_its_test_goes_red():
     tests = [f"tests/steps/{test}" for test in TESTS.values()]
     own = {check: f"/{test}[" for check, test in TESTS.items()}
-    found = without_each_rule(["steps.promote"], tests, own=own, timeout_s=1100)
-    assert found.exit == 0, found.log
-    assert sorted(found.red) == CHECKS
+    result = without_each_rule(["steps.promote"], tests, own=own, timeout_s=1100)
+    assert result.exit == 0, result.log
+    assert sorted(result.red) == CHECKS

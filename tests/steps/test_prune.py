@@ -59,8 +59,8 @@ class History:
     def deletable(self) -> list[Version]:
         return [*self.datasets, *self.models]
 
-    def any(self, made: list[Version]) -> Version | None:
-        return self.chance.choice(made) if made else None
+    def any(self, versions: list[Version]) -> Version | None:
+        return self.chance.choice(versions) if versions else None
 
     def run(self, *, state: str = "finished") -> str:
         self._runs += 1
@@ -80,13 +80,15 @@ class History:
         manifest = json.dumps(upload.manifest(artifact)).encode()
         assert requests.put(upload.manifest_url(artifact, manifest), data=manifest, timeout=60).status_code == 200
         upload.commit(artifact)
-        found = self.wire.data("query A($id: ID!) { artifact(id: $id) { versionIndex } }", id=artifact)["artifact"]
-        return Version(artifact, f"local/{self.project}/glyphs_{name}:v{found['versionIndex']}", run)
+        artifact_fields = self.wire.data("query A($id: ID!) { artifact(id: $id) { versionIndex } }", id=artifact)[
+            "artifact"
+        ]
+        return Version(artifact, f"local/{self.project}/glyphs_{name}:v{artifact_fields['versionIndex']}", run)
 
-    def use(self, made: Version, run: str) -> None:
-        at = {"entityName": "local", "projectName": self.project, "runName": run}
-        self.wire.done("useArtifact", "artifact { id }", artifactID=made.id, **at)
-        made.uses.add(run)
+    def use(self, version: Version, run: str) -> None:
+        run_fields = {"entityName": "local", "projectName": self.project, "runName": run}
+        self.wire.done("useArtifact", "artifact { id }", artifactID=version.id, **run_fields)
+        version.uses.add(run)
 
     def step(self, name: str) -> None:
         dataset, model = self.any(self.datasets), self.any(self.models)
@@ -107,67 +109,75 @@ class History:
                 self._record(
                     "promotion", self.run(), {"model": {"name": model.name}, "dataset": {"name": dataset.name}}
                 )
-            case "name" | "unname" if made := self.any(self.deletable):
-                self._name(made, removed=name == "unname")
-            case "unlink" if linked := self.any([made for made in self.models if made.linked]):
+            case "name" | "unname" if version := self.any(self.deletable):
+                self._name(version, removed=name == "unname")
+            case "unlink" if linked := self.any([version for version in self.models if version.linked]):
                 self._unlink(linked)
-            case "watch" if made := self.any(self.deletable):
+            case "watch" if version := self.any(self.deletable):
                 run = self.run(state=self.chance.choice(["running", "finished"]))
                 self.running |= {run} if run_is_running(self.wire, self.project, run) else set()
-                self.use(made, run)
+                self.use(version, run)
 
     def _record(self, kind: str, run: str, content: dict[str, Any]) -> None:
         names = {"evaluation": "evaluation", "promotion": "promotions"}
         self.records.append(self.log(kind, run, names[kind], json.dumps(content | {"number": len(self.records)})))
         self.named |= {part["name"] for part in content.values()}
 
-    def _link(self, made: Version) -> None:
-        where = {"entityName": "local-org", "projectName": "wandb-registry-model"}
-        fields = {"artifactID": made.id, "artifactPortfolioName": self.project, **where}
+    def _link(self, version: Version) -> None:
+        registry = {"entityName": "local-org", "projectName": "wandb-registry-model"}
+        fields = {"artifactID": version.id, "artifactPortfolioName": self.project, **registry}
         self.wire.done("linkArtifact", "versionIndex", **fields)
-        made.linked = True
+        version.linked = True
 
-    def _unlink(self, made: Version) -> None:
-        asked = """query C($name: String!) { project(entityName: "local-org", name: "wandb-registry-model") {
+    def _unlink(self, version: Version) -> None:
+        query = """query C($name: String!) { project(entityName: "local-org", name: "wandb-registry-model") {
           artifactCollection(name: $name) { id } } }"""
-        portfolio = self.wire.data(asked, name=self.project)["project"]["artifactCollection"]["id"]
-        self.wire.done("unlinkArtifact", "success", artifactID=made.id, artifactPortfolioID=portfolio)
-        made.linked = False
+        portfolio = self.wire.data(query, name=self.project)["project"]["artifactCollection"]["id"]
+        self.wire.done("unlinkArtifact", "success", artifactID=version.id, artifactPortfolioID=portfolio)
+        version.linked = False
 
-    def _name(self, made: Version, *, removed: bool) -> None:
-        collection = made.name.split("/")[2].split(":")[0]
+    def _name(self, version: Version, *, removed: bool) -> None:
+        collection = version.name.split("/")[2].split(":")[0]
         alias = {"entityName": "local", "projectName": self.project, "artifactCollectionName": collection}
         mutation = "deleteAliases" if removed else "addAliases"
-        self.wire.done(mutation, "success", artifactID=made.id, aliases=[alias | {"alias": "best"}])
+        self.wire.done(mutation, "success", artifactID=version.id, aliases=[alias | {"alias": "best"}])
         for other in self.deletable:
-            if other.name.split(":")[0] == made.name.split(":")[0] and not removed:
+            if other.name.split(":")[0] == version.name.split(":")[0] and not removed:
                 other.aliases.discard("best")
-        (made.aliases.discard if removed else made.aliases.add)("best")
+        (version.aliases.discard if removed else version.aliases.add)("best")
 
     def kept(self) -> set[str]:
         """What must stay, by the rules in the words of docs/how-to/prune.md."""
-        newest = {made[-1].id for made in (self.datasets, self.models) if made}
-        kept = {
-            made.id
-            for made in self.deletable
-            if made.id in newest or made.aliases or made.linked or made.name in self.named or made.uses & self.running
+        newest = {version[-1].id for version in (self.datasets, self.models) if version}
+        ids = {
+            version.id
+            for version in self.deletable
+            if version.id in newest
+            or version.aliases
+            or version.linked
+            or version.name in self.named
+            or version.uses & self.running
         }
         while True:
-            makers = {made.run for made in [*self.deletable, *self.records] if made.id in kept or made in self.records}
-            grown = kept | {made.id for made in self.deletable if made.uses & makers}
-            if grown == kept:
-                return kept
-            kept = grown
+            makers = {
+                version.run
+                for version in [*self.deletable, *self.records]
+                if version.id in ids or version in self.records
+            }
+            grown = ids | {version.id for version in self.deletable if version.uses & makers}
+            if grown == ids:
+                return ids
+            ids = grown
 
 
 def run_is_running(wire: Wire, project: str, run: str) -> bool:
-    asked = "query R($project: String, $run: String!) { project(name: $project) { run(name: $run) { state } } }"
-    return bool(wire.data(asked, project=project, run=run)["project"]["run"]["state"] == "running")
+    query = "query R($project: String, $run: String!) { project(name: $project) { run(name: $run) { state } } }"
+    return bool(wire.data(query, project=project, run=run)["project"]["run"]["state"] == "running")
 
 
-def there(api: wandb.Api, history: History) -> set[str | None]:
+def list_stored(api: wandb.Api, history: History) -> set[str | None]:
     """The ids of what is left of a history."""
-    found = set()
+    ids = set()
     for kind, name in (
         ("dataset", "dataset"),
         ("model", "model"),
@@ -176,8 +186,8 @@ def there(api: wandb.Api, history: History) -> set[str | None]:
     ):
         collection = f"local/{history.project}/glyphs_{name}"
         if api.artifact_collection_exists(collection, kind):
-            found |= {version.id for version in api.artifact_collection(kind, collection).artifacts()}
-    return found
+            ids |= {version.id for version in api.artifact_collection(kind, collection).artifacts()}
+    return ids
 
 
 def prune_random_histories(server: Server, seeds: Iterator[int]) -> None:
@@ -190,7 +200,7 @@ def prune_random_histories(server: Server, seeds: Iterator[int]) -> None:
         plan = retention.read(api, f"local/{history.project}", "glyphs", LATER)
         for version in plan.versions:
             retention.delete(api, version)
-        left = there(api, history)
+        left = list_stored(api, history)
         assert left == history.kept() | {record.id for record in history.records}, f"seed {seed}"
         assert not retention.read(api, f"local/{history.project}", "glyphs", LATER).versions, f"seed {seed}"
         deleted += len(plan.versions)
@@ -214,10 +224,10 @@ def test_what_is_named_stays_in_500_histories(server: Server, wandb_env: dict[st
 @pytest.fixture
 def history(server: Server, wandb_env: dict[str, str], collection: str) -> History:
     """Two datasets, and two models of the first."""
-    made = History(server, collection, 0)
+    empty = History(server, collection, 0)
     for name in ("build", "train", "train", "build"):
-        made.step(name)
-    return made
+        empty.step(name)
+    return empty
 
 
 def test_nothing_goes_before_it_was_shown(history: History, step: Callable[..., Any]) -> None:
@@ -225,10 +235,10 @@ def test_nothing_goes_before_it_was_shown(history: History, step: Callable[..., 
     (version,) = shown["versions"]
     assert (version["name"], shown["deleted"]) == (history.models[0].name, [])
     assert shown["kept"] == {"an alias names it": 2, "something that stays was made with it": 1}
-    assert len(there(wandb.Api(), history)) == 4
+    assert len(list_stored(wandb.Api(), history)) == 4
     done = step("prune", "--older-than", 0, "--delete", shown["plan"])
     assert done["deleted"] == [history.models[0].name]
-    assert there(wandb.Api(), history) == {made.id for made in [*history.datasets, history.models[1]]}
+    assert list_stored(wandb.Api(), history) == {item.id for item in [*history.datasets, history.models[1]]}
 
 
 def test_what_is_linked_or_in_use_stays(history: History) -> None:
@@ -255,7 +265,7 @@ def test_another_list_than_the_one_that_was_shown_is_not_deleted(history: Histor
     with pytest.raises(StepError) as refused:
         step("prune", "--older-than", 0, "--delete", shown["plan"])
     assert refused.value.name == "plan_changed"
-    assert len(there(wandb.Api(), history)) == 5
+    assert len(list_stored(wandb.Api(), history)) == 5
 
 
 def test_a_version_that_was_named_in_the_last_moment_stays(history: History) -> None:
@@ -264,7 +274,7 @@ def test_a_version_that_was_named_in_the_last_moment_stays(history: History) -> 
     history._name(history.models[0], removed=False)
     with pytest.raises(wandb.errors.CommError, match="best"):
         retention.delete(api, version)
-    assert history.models[0].id in there(api, history)
+    assert history.models[0].id in list_stored(api, history)
 
 
 @pytest.mark.parametrize("content", ["no JSON", '{"version": "é"}'], ids=["text", "no UTF-8"])

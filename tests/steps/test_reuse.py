@@ -38,13 +38,13 @@ def inputs_of(version):
 
 
 @pytest.fixture
-def poor(step, dataset, made, collection, monkeypatch):
+def poor(step, dataset, shared_results, collection, monkeypatch):
     """A registry version whose model learned for one epoch, and what an honest evaluate says about it: fail."""
-    if "poor" not in made:
+    if "poor" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shared")
-        made["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
+        shared_results["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
     monkeypatch.setenv("WANDB_PROJECT", collection)
-    version = step("link", "--model", made["poor"]["model"])["version"]
+    version = step("link", "--model", shared_results["poor"]["model"])["version"]
     flags = ("--version", version, "--dataset", dataset["dataset"])
     answer = step("evaluate", *flags)
     assert (answer["verdict"], answer["reused"]) == ("fail", False)
@@ -191,8 +191,8 @@ def test_what_other_code_has_made_just_like_that_is_reused(collection, dataset, 
     def known(epochs, inputs):
         return lineage.find_same_training(wandb.Api(), version, {"epochs": epochs, "inputs": inputs}, rows) is not None
 
-    asked = [(1, "inputs-0"), (1, "inputs-1"), (2, "inputs-1"), (1, "inputs-2")]
-    assert [known(*each) for each in asked] == [True, True, False, False]
+    cases = [(1, "inputs-0"), (1, "inputs-1"), (2, "inputs-1"), (1, "inputs-2")]
+    assert [known(*each) for each in cases] == [True, True, False, False]
 
 
 def test_rows_that_build_did_not_log_are_not_trained_on(step, collection):

@@ -25,8 +25,8 @@ def test_what_never_was_in_production_is_not_promoted_as_a_rollback(workspace):
 
 def test_evidence_that_says_it_was_in_production_is_not_believed(workspace):
     workspace.promoted(0)
-    said = {"entry": 0, "version": f"{workspace.registry}:v0", "since": "2026-11-20T10:00:00Z", "until": None}
-    evidence = workspace.evidence(1, 0, policy=ROLLBACK, **{"return": said})
+    claim = {"entry": 0, "version": f"{workspace.registry}:v0", "since": "2026-11-20T10:00:00Z", "until": None}
+    evidence = workspace.evidence(1, 0, policy=ROLLBACK, **{"return": claim})
     with pytest.raises(StepError, match="was_in_production"):
         workspace.step("promote", "--evidence", evidence, "--approver", "ada")
 

@@ -59,12 +59,12 @@ def others_actions() -> dict[str, str]:
 
 def standins() -> list[str]:
     """act's arguments that put a stand-in where an action of others is used."""
-    words = []
+    flags = []
     for use, name in sorted(others_actions().items()):
         folder = STANDINS / name.rpartition("/")[2]
         if folder.is_dir() and name not in BUILT_IN:
-            words += ["--local-repository", f"{use}={folder}"]
-    return words
+            flags += ["--local-repository", f"{use}={folder}"]
+    return flags
 
 
 def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> Path:
@@ -90,9 +90,9 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
     return to
 
 
-def git(repository: Path, *words: str) -> str:
-    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(["git", *who, *words], cwd=repository, capture_output=True, text=True, check=True)
+def git(repository: Path, *args: str) -> str:
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *author, *args], cwd=repository, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -134,16 +134,23 @@ def act(
     put_programs_of_steps(home / "bin")
     event_file = home / f"event-{time.monotonic_ns()}.json"
     event_file.write_text(json.dumps(payload or {}), encoding="utf-8")
-    words = [str(program("act")), event, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(event_file)]
-    words += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]
-    words += ["--rm", "--container-daemon-socket", "-", "--json", "--actor", actor, *standins()]
-    words += ["--concurrent-jobs", "1"]  # as in ONE_JOB_AT_A_TIME
+    command = [
+        str(program("act")),
+        event,
+        "--workflows",
+        f".github/workflows/{workflow}",
+        "--eventpath",
+        str(event_file),
+    ]
+    command += ["--platform", "ubuntu-24.04=-self-hosted", "--pull=false", "--no-cache-server", "--action-offline-mode"]
+    command += ["--rm", "--container-daemon-socket", "-", "--json", "--actor", actor, *standins()]
+    command += ["--concurrent-jobs", "1"]  # as in ONE_JOB_AT_A_TIME
     for flag, values in (("--env", environ), ("--var", variables), ("--secret", secrets)):
-        words += [word for name, value in values.items() for word in (flag, f"{name}={value}")]
+        command += [word for name, value in values.items() for word in (flag, f"{name}={value}")]
     passed = {name: os.environ[name] for name in ("TMPDIR", "DOCKER_HOST") if name in os.environ}
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
     done = subprocess.run(
-        words,
+        command,
         cwd=repository,
         env={**passed, "HOME": str(home), "PATH": path},
         stdin=subprocess.DEVNULL,

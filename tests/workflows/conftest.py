@@ -27,10 +27,10 @@ from tests.workflows.acting import REPOSITORY, ActResult
 from tests.workflows.github import GitHub
 
 
-def require(what: str, is_there: bool) -> None:
+def require(requirement: str, is_there: bool) -> None:
     """Skip with a reason where something is missing; in CI nothing is skipped quietly."""
     if not is_there:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {what}")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {requirement}")
 
 
 # What a stranger can choose freely: shell, Markdown, HTML and the commands of workflows.
@@ -79,10 +79,10 @@ class Workspace:
         reviewed: a file that promote waits for; else nothing waits, because act knows no environment.
         """
         run = self.runs = run or next(self.ids)
-        asked = itertools.count()
+        calls = itertools.count()
 
         def answer() -> list[dict[str, Any]]:
-            if next(asked):
+            if next(calls):
                 return approvals or []
             evaluated()
             return []
@@ -90,8 +90,8 @@ class Workspace:
         self.github.approvals[run] = answer
         self.github.answers |= self.described(event, arguments.get("payload", {})) | (answers or {})
         # As GitHub sends them: every value of a dispatch is text.
-        given = (inputs or {}).items()
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given}
+        items = (inputs or {}).items()
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in items}
         ran = acting.act(
             self.repository,
             event,
@@ -124,31 +124,31 @@ class Workspace:
 
     def described(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         """What GitHub says about this workflow run and what it judges."""
-        at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
+        path, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         parents = acting.git(self.repository, "log", "-1", "--format=%P").split()
         opened = payload.get("pull_request")
         number, head = self.runs, opened["head"]["sha"] if opened else sha
         run = workflow_run(id=number, run_number=number, event=event, head_sha=head)
-        said = {f"{at}/actions/runs/{number}": run, f"{at}/git/commits/{sha}": git_commit(*parents)}
+        answers = {f"{path}/actions/runs/{number}": run, f"{path}/git/commits/{sha}": git_commit(*parents)}
         pushes = [run] if event == "push" else []
-        said |= {f"{at}/actions/workflows/12/runs": {"total_count": len(pushes), "workflow_runs": pushes}}
-        said |= {f"{at}/commits/{sha}/pulls": []}
+        answers |= {f"{path}/actions/workflows/12/runs": {"total_count": len(pushes), "workflow_runs": pushes}}
+        answers |= {f"{path}/commits/{sha}/pulls": []}
         if opened:
-            said |= {f"{at}/pulls/7": open_pull(head=opened["head"]), f"{at}/pulls/7/commits": [commit("eve")]}
-        return said
+            answers |= {f"{path}/pulls/7": open_pull(head=opened["head"]), f"{path}/pulls/7/commits": [commit("eve")]}
+        return answers
 
     def merge_of(self, *names: str) -> dict[str, Any]:
         """What GitHub says about the last commit if it merged pull request 7 with these files, which bob approved."""
-        at, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
+        path, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         base = {"ref": "main", "sha": sha, "repo": {"full_name": REPOSITORY, "default_branch": "main"}}
-        said = {
-            f"{at}/commits/{sha}/pulls": [pull("eve", merge_commit_sha=sha, base=base)],
-            f"{at}/pulls/7/reviews": [review("bob")],
+        answers = {
+            f"{path}/commits/{sha}/pulls": [pull("eve", merge_commit_sha=sha, base=base)],
+            f"{path}/pulls/7/reviews": [review("bob")],
         }
-        said |= {f"{at}/pulls/7/files": [file(name) for name in names], f"{at}/pulls/7/commits": [commit("eve")]}
-        said |= {f"{at}/collaborators/bob/permission": {"permission": "write", "user": {"login": "bob"}}}
+        answers |= {f"{path}/pulls/7/files": [file(name) for name in names], f"{path}/pulls/7/commits": [commit("eve")]}
+        answers |= {f"{path}/collaborators/bob/permission": {"permission": "write", "user": {"login": "bob"}}}
         texts = {name: base64.b64encode((self.repository / name).read_bytes()).decode() for name in names}
-        return said | {f"{at}/contents/{name}": {"content": text} for name, text in texts.items()}
+        return answers | {f"{path}/contents/{name}": {"content": text} for name, text in texts.items()}
 
     def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> ActResult:
         """
@@ -158,13 +158,13 @@ class Workspace:
         """
         if fork:
             arguments |= {"keys": dict.fromkeys(self.keys, ""), "variables": {}}
-        here = self.repository
-        acting.git(here, "switch", "-q", "-c", HOSTILE_BRANCH)
+        checkout = self.repository
+        acting.git(checkout, "switch", "-q", "-c", HOSTILE_BRANCH)
         for name, text in changes.items():
-            (here / name).write_text(text, encoding="utf-8")
-        head = acting.commit(here, HOSTILE)
-        acting.git(here, "switch", "-q", "--detach", "main")
-        acting.git(here, "merge", "-q", "--no-ff", "-m", HOSTILE, head)
+            (checkout / name).write_text(text, encoding="utf-8")
+        head = acting.commit(checkout, HOSTILE)
+        acting.git(checkout, "switch", "-q", "--detach", "main")
+        acting.git(checkout, "merge", "-q", "--no-ff", "-m", HOSTILE, head)
         repository = "Eve/Models" if fork else REPOSITORY
         opened = {
             "number": 7,
@@ -172,15 +172,19 @@ class Workspace:
             "body": HOSTILE,
             "user": {"login": "eve"},
             "head": {"ref": HOSTILE_BRANCH, "sha": head, "label": "eve:x", "repo": {"full_name": repository}},
-            "base": {"ref": "main", "sha": acting.git(here, "rev-parse", "main"), "repo": {"full_name": REPOSITORY}},
+            "base": {
+                "ref": "main",
+                "sha": acting.git(checkout, "rev-parse", "main"),
+                "repo": {"full_name": REPOSITORY},
+            },
         }
         try:
             return self.act(
                 "pull_request", payload={"action": "opened", "number": 7, "pull_request": opened}, **arguments
             )
         finally:
-            acting.git(here, "switch", "-q", "--force", "main")
-            acting.git(here, "branch", "-q", "-D", HOSTILE_BRANCH)
+            acting.git(checkout, "switch", "-q", "--force", "main")
+            acting.git(checkout, "branch", "-q", "-D", HOSTILE_BRANCH)
 
     def ask(self, expression: str) -> Any:
         """What W&B says now: an expression over `api`, a wandb.Api()."""
@@ -242,11 +246,11 @@ def workspace(
     repository = acting.copy_of_repository(folder / "repository", team)
     github = GitHub(REPOSITORY)
     # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
-    kept = request.config.cache.mkdir("image-registry")
+    cache = request.config.cache.mkdir("image-registry")
     with (
         serving(folder / "server") as server,
-        alone(kept, folder / "images") as at,
-        acting.image_registry(at) as images,
+        alone(cache, folder / "images") as image_folder,
+        acting.image_registry(image_folder) as images,
     ):
         admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
         admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
@@ -263,15 +267,15 @@ def workspace(
 
 
 @contextmanager
-def alone(kept: Path, other: Path) -> Iterator[Path]:
+def alone(cache: Path, other: Path) -> Iterator[Path]:
     """The first folder, unless another worker has a registry on it, which would lose its tags; then the other one."""
-    with (kept / "lock").open("w") as file:
+    with (cache / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield other
         else:
-            yield kept
+            yield cache
 
 
 def engine_answers() -> bool:
@@ -280,8 +284,8 @@ def engine_answers() -> bool:
 
 def engine_builds() -> bool:
     """Whether `docker build` finds BuildKit: inside an older command, or as the plugin of a newer one."""
-    words = ["docker", "build", "--help"]
-    return subprocess.run(words, env=os.environ | {"DOCKER_BUILDKIT": "1"}, capture_output=True).returncode == 0
+    command = ["docker", "build", "--help"]
+    return subprocess.run(command, env=os.environ | {"DOCKER_BUILDKIT": "1"}, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="session")

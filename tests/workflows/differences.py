@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.workflows.repository import AT, policies, production, ruled
 
 
-def secret(at, name):
+def secret(environment, name):
     """A change of the state: there is this secret, too."""
-    return lambda state: state[f"{AT}/{at}"]["secrets"].append({"name": name})
+    return lambda state: state[f"{AT}/{environment}"]["secrets"].append({"name": name})
 
 
 def variable(name, value):

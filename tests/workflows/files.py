@@ -53,12 +53,12 @@ class Workflow:
 
 
 def workflows() -> dict[str, Workflow]:
-    found = {path.name: Workflow(path.name, path.read_text(encoding="utf-8")) for path in WORKFLOWS.glob("*.yml")}
-    assert found
-    return found
+    files = {path.name: Workflow(path.name, path.read_text(encoding="utf-8")) for path in WORKFLOWS.glob("*.yml")}
+    assert files
+    return files
 
 
 def actions() -> dict[str, Workflow]:
-    found = {path.parent.name: Workflow(path.parent.name, path.read_text()) for path in ACTIONS.glob("*/action.yml")}
-    assert found
-    return found
+    files = {path.parent.name: Workflow(path.parent.name, path.read_text()) for path in ACTIONS.glob("*/action.yml")}
+    assert files
+    return files

@@ -28,8 +28,8 @@ class _Handler(Request):
         elif url.path == f"{self.server.at}/deployments/5/statuses":
             pages = [f"https://github.com{self.server.at}/actions/runs/{run}/job/1" for run in self.server.approvals]
             self.say([{"log_url": page.replace("/repos", "", 1)} for page in pages])
-        elif (given := self.server.answers.get(url.path)) is not None:
-            self.say(given() if callable(given) else given)
+        elif (answer := self.server.answers.get(url.path)) is not None:
+            self.say(answer() if callable(answer) else answer)
         elif run := re.fullmatch(rf"{self.server.at}/commits/([0-9a-f]+)/check-runs", url.path):
             same = [
                 row for row in self.server.checks if (row["name"], row["head_sha"]) == (query["check_name"], run[1])
@@ -46,8 +46,8 @@ class _Handler(Request):
 
     def do_POST(self):
         if self.path == f"{self.server.at}/issues":
-            about = {"number": 40 + len(self.server.issues), "state": "open", "user": {"login": "github-actions[bot]"}}
-            self.server.issues.append(about | self.body())
+            fields = {"number": 40 + len(self.server.issues), "state": "open", "user": {"login": "github-actions[bot]"}}
+            self.server.issues.append(fields | self.body())
             self.say(self.server.issues[-1])
             return
         if self.path == f"{self.server.at}/check-runs":

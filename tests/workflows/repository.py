@@ -84,9 +84,9 @@ class GitHub:
             "GH_CALLS": str(self.calls_file),
         }
 
-    def run(self, *words, **environ):
+    def run(self, *args, **environ):
         done = subprocess.run(
-            [sys.executable, "-m", "tools.github", *words],
+            [sys.executable, "-m", "tools.github", *args],
             cwd=self.clone,
             env=self.environ() | environ,
             stdin=subprocess.DEVNULL,
@@ -98,12 +98,12 @@ class GitHub:
         assert "Traceback" not in self.output, self.output
         return done.returncode
 
-    def setup_on_a_terminal(self, *words, answers):
+    def setup_on_a_terminal(self, *args, answers):
         """As a person: each question is answered when it is asked; what the terminal shows is kept."""
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.clone)
-            command = [sys.executable, "-m", "tools.github", "setup", *words]
+            command = [sys.executable, "-m", "tools.github", "setup", *args]
             os.execve(sys.executable, command, self.environ())  # noqa: S606
         shown, waiting = b"", list(answers.items())
         while True:
@@ -124,8 +124,8 @@ def github(tmp_path):
 
 def is_set_up(github):
     """A repository that lacks nothing."""
-    words = ("acme/models", "--reviewer", "bob acme/ml", "--entity", "acme")
-    assert github.setup_on_a_terminal(*words, answers=KEYS) == 0, github.output
+    args = ("acme/models", "--reviewer", "bob acme/ml", "--entity", "acme")
+    assert github.setup_on_a_terminal(*args, answers=KEYS) == 0, github.output
     return github
 
 

@@ -74,9 +74,9 @@ def actions_are_pinned(files: Files) -> Findings:
     versions: dict[str, str] = {}
     for file in every(files):
         for line in file.text.splitlines():
-            if not (found := re.search(r"^\s*-? *uses: *(\S+)(.*)$", line)):
+            if not (match := re.search(r"^\s*-? *uses: *(\S+)(.*)$", line)):
                 continue
-            use, comment = found[1], found[2]
+            use, comment = match[1], match[2]
             if use.startswith(("./.github/actions/", "./.github/workflows/")):
                 yield file.name, None
                 continue
@@ -107,11 +107,11 @@ def images_that_are_there_are_verified(files: Files) -> Findings:
                 good = attest and job["permissions"].get("attestations") == "read"
                 yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
     steps = {step.get("id"): step for _, step in files["push-images"].steps()}
-    asked = steps.get("attested", {}).get("env", {}).get("ATTEST")
-    yield "push-images: attested", None if asked == "${{ inputs.attest }}" else f"it asks with {asked}"
+    mode = steps.get("attested", {}).get("env", {}).get("ATTEST")
+    yield "push-images: attested", None if mode == "${{ inputs.attest }}" else f"it asks with {mode}"
     for name, wanted in (("VERIFY", "${{ steps.attested.outputs.attested }}"), ("GH_TOKEN", "${{ github.token }}")):
-        given = steps["push"]["env"].get(name)
-        yield f"push-images: {name}", None if given == wanted else f"{name}: {given}"
+        value = steps["push"]["env"].get(name)
+        yield f"push-images: {name}", None if value == wanted else f"{name}: {value}"
 
 
 def what_is_done_is_written_once(files: Files) -> Findings:
@@ -120,14 +120,14 @@ def what_is_done_is_written_once(files: Files) -> Findings:
     steps follow each other in two places: together they are an action. A checkout does not count, which each job needs.
     """
     for name in ("docker/login-action@", "actions/attest@", "/push_images.py", "/attested.py"):
-        where = [where for file in every(files) for where, step in file.steps() if name in str(step)]
-        yield name, None if len(where) == 1 else f"{name}: {where}"
+        location = [location for file in every(files) for location, step in file.steps() if name in str(step)]
+        yield name, None if len(location) == 1 else f"{name}: {location}"
     seen: dict[tuple[str, str], str] = {}
-    for where, steps in sequences(files):
+    for location, steps in sequences(files):
         done = [what_it_does(step) for step in steps if not step.get("uses", "").startswith("actions/checkout@")]
         for pair in itertools.pairwise(done):
-            yield where, f"{where}: {pair} is in {seen[pair]}, too" if pair in seen else None
-            seen[pair] = where
+            yield location, f"{location}: {pair} is in {seen[pair]}, too" if pair in seen else None
+            seen[pair] = location
 
 
 def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -140,10 +140,10 @@ def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def what_it_does(step: dict[str, Any]) -> str:
     """One of our own actions, and of run-step which step; one of others, with what it gets; or a shell."""
-    use, given = step.get("uses", ""), step.get("with", {})
+    use, inputs = step.get("uses", ""), step.get("with", {})
     if use.startswith("./"):
-        return f"{use} {given.get('step', '')}"
-    return f"{use} {given}" if use else f"{step['run']} {step.get('env', {}).get('SCRIPT', '')}"
+        return f"{use} {inputs.get('step', '')}"
+    return f"{use} {inputs}" if use else f"{step['run']} {step.get('env', {}).get('SCRIPT', '')}"
 
 
 def nothing_is_permitted_by_default(files: Files) -> Findings:
@@ -159,10 +159,10 @@ def a_job_says_what_it_may_and_why(files: Files) -> Findings:
             yield name, "no permissions of its own"
             continue
         yield name, None
-        for what, how in permissions.items():
-            reason = re.search(rf"^ {{6}}{what}: {how} # \S.{{6,}}$", file.text_of(name), re.MULTILINE)
-            allowed = how == "read" or called(job) or what in MAY_WRITE.get((file.name, name), ())
-            yield name, None if reason and allowed else f"{name}: {what}: {how}"
+        for permission, access in permissions.items():
+            reason = re.search(rf"^ {{6}}{permission}: {access} # \S.{{6,}}$", file.text_of(name), re.MULTILINE)
+            allowed = access == "read" or called(job) or permission in MAY_WRITE.get((file.name, name), ())
+            yield name, None if reason and allowed else f"{name}: {permission}: {access}"
 
 
 def a_call_permits_what_is_called(files: Files) -> Findings:
@@ -171,8 +171,8 @@ def a_call_permits_what_is_called(files: Files) -> Findings:
         if of := called(job):
             needed: dict[str, str] = {}
             for other in files[of].jobs.values():
-                for what, how in other["permissions"].items():
-                    needed[what] = "write" if "write" in (how, needed.get(what)) else how
+                for permission, access in other["permissions"].items():
+                    needed[permission] = "write" if "write" in (access, needed.get(permission)) else access
             yield f"{file.name}: {name}", None if job["permissions"] == needed else f"{file.name}: {name}: {needed}"
 
 
@@ -197,8 +197,8 @@ def a_use_case_chooses_its_runners(files: Files) -> Findings:
     """Those of `train` and `evaluate` are what `[runs_on]` says, which their caller passes on; the rest are hosted."""
     for file, name, job in jobs(files):
         if called(job) == "model.yml":
-            given = job["with"].get("runs-on")
-            yield f"{file.name}: {name}", None if given == "${{ toJSON(matrix.model.runs-on) }}" else f"{given}"
+            runs_on = job["with"].get("runs-on")
+            yield f"{file.name}: {name}", None if runs_on == "${{ toJSON(matrix.model.runs-on) }}" else f"{runs_on}"
         if not called(job):
             chosen = file.name == "model.yml" and name in ("train", "evaluate")
             wanted = f"${{{{ fromJSON(inputs.runs-on).{name} }}}}" if chosen else "ubuntu-24.04"
@@ -224,30 +224,30 @@ def a_job_ends(files: Files) -> Findings:
 
 def a_checkout_keeps_no_token(files: Files) -> Findings:
     for file in every(files):
-        for where, step in file.steps():
+        for location, step in file.steps():
             if step.get("uses", "").startswith("actions/checkout@"):
-                kept = step.get("with", {}).get("persist-credentials") != "false"
-                yield where, where if kept else None
+                keeps_token = step.get("with", {}).get("persist-credentials") != "false"
+                yield location, location if keeps_token else None
 
 
 def no_expression_in_shell(files: Files) -> Findings:
     for file in every(files):
-        for where, step in file.steps():
+        for location, step in file.steps():
             if "run" in step:
-                yield where, where if "${{" in step["run"] else None
+                yield location, location if "${{" in step["run"] else None
 
 
 def shell_is_short(files: Files) -> Findings:
     for file in every(files):
-        for where, step in file.steps():
+        for location, step in file.steps():
             if "run" in step:
-                yield where, where if len(step["run"].strip().splitlines()) > MAX_SHELL_LINES else None
+                yield location, location if len(step["run"].strip().splitlines()) > MAX_SHELL_LINES else None
 
 
 def a_step_has_a_name(files: Files) -> Findings:
     for file in every(files):
-        for where, step in file.steps():
-            yield where, None if step.get("name", "")[:1].isupper() else where
+        for location, step in file.steps():
+            yield location, None if step.get("name", "")[:1].isupper() else location
 
 
 def a_secret_stays_in_its_environment(files: Files) -> Findings:
@@ -262,8 +262,8 @@ def a_secret_stays_in_its_environment(files: Files) -> Findings:
             yield name, None if SECRETS.get(secret) == environment_of(job) else f"{name} names {secret}"
 
 
-def names_of_secrets(said: object) -> set[str]:
-    text = str(said)
+def names_of_secrets(value: object) -> set[str]:
+    text = str(value)
     return set(re.findall(r"secrets\.(\w+)", text)) | (
         {"?"} if re.search(r"secrets\[|toJSON\(secrets", text) else set()
     )
@@ -299,14 +299,14 @@ def promote_asks_github(files: Files) -> Findings:
     """Every promotion waits in its environment, next to a link to the version; asks GitHub who approved; names none."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
-            given = step.get("with", {})
-            if given.get("step") != "promote":
+            inputs = step.get("with", {})
+            if inputs.get("step") != "promote":
                 continue
             good = (
                 job.get("environment") == {"name": PRODUCTION, "url": "${{ needs.evaluate.outputs.url }}"}
-                and given.get("asks-github") == "true"
-                and "\"approval\": ${{ toJSON(vars.APPROVAL || 'github') }}" in given["flags"]
-                and "approver" not in given["flags"]
+                and inputs.get("asks-github") == "true"
+                and "\"approval\": ${{ toJSON(vars.APPROVAL || 'github') }}" in inputs["flags"]
+                and "approver" not in inputs["flags"]
             )
             yield f"{file.name}: {name}", None if good else f"{file.name}: {name}"
 
@@ -319,20 +319,20 @@ def the_comment_gets_its_files(files: Files) -> Findings:
     script = (ROOT / ".github/actions/report/report.py").read_text(encoding="utf-8")
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
     for file in of_workflows(files):
-        for where, step in file.steps():
+        for location, step in file.steps():
             if "artifact@" not in step.get("uses", "") or file.name in NO_REPORT:
                 continue
             if file.name == "predict.yml":  # its answers are for people, and no comment draws from them
-                kept = {path.rpartition("/")[2] for path in step["with"]["path"].splitlines()}
-                yield where, None if kept == {"answers.parquet", "result.json"} else where
+                uploaded = {path.rpartition("/")[2] for path in step["with"]["path"].splitlines()}
+                yield location, None if uploaded == {"answers.parquet", "result.json"} else location
             elif step["uses"].startswith("actions/upload-artifact@"):
                 paths = [path.rpartition("/") for path in step["with"]["path"].splitlines()]
                 alike = len({folder for folder, _, _ in paths}) == 1 and step["with"].get("overwrite") == "true"
                 named = re.fullmatch(r"report-\$\{\{ (inputs\.use-case|matrix\.model\.name) \}\}", step["with"]["name"])
-                yield where, None if alike and named and {name for _, _, name in paths} == wanted else where
+                yield location, None if alike and named and {name for _, _, name in paths} == wanted else location
             else:
                 named = step["with"]["pattern"].startswith("report-")
-                yield where, None if named and step["with"]["path"] == "${{ runner.temp }}/reports" else where
+                yield location, None if named and step["with"]["path"] == "${{ runner.temp }}/reports" else location
 
 
 def values_reach_flags_as_json(files: Files) -> Findings:
@@ -349,11 +349,11 @@ def values_reach_flags_as_json(files: Files) -> Findings:
 def what_was_judged_is_promoted(files: Files) -> Findings:
     """Promote gets the hash of the evidence: its name may be of another file by the time of the approval."""
     file = files["model.yml"]
-    (step,) = [one["with"] for one in file.jobs["promote"]["steps"] if one.get("with", {}).get("step") == "promote"]
+    (step,) = [item["with"] for item in file.jobs["promote"]["steps"] if item.get("with", {}).get("step") == "promote"]
     wanted = '"evidence-sha256": ${{ toJSON(needs.evaluate.outputs.evidence_sha256) }}'
     yield "promote", None if wanted in step["flags"] else "no hash of the evidence"
-    given = file.jobs["evaluate"]["outputs"].get("evidence_sha256")
-    yield "evaluate", None if given == "${{ steps.run.outputs.evidence_sha256 }}" else "it gives no hash"
+    output = file.jobs["evaluate"]["outputs"].get("evidence_sha256")
+    yield "evaluate", None if output == "${{ steps.run.outputs.evidence_sha256 }}" else "it gives no hash"
 
 
 def jobs_are_the_steps(files: Files) -> Findings:
@@ -364,7 +364,7 @@ def jobs_are_the_steps(files: Files) -> Findings:
     maker = {output: step.name for step in STEPS for output in step.outputs}
     for step in STEPS:
         job = file.jobs.get(step.name, {"needs": [], "steps": [{"with": {"step": "", "flags": ""}}]})
-        ran = [given["with"] for given in job["steps"] if given.get("with", {}).get("step") == step.name]
+        ran = [item["with"] for item in job["steps"] if item.get("with", {}).get("step") == step.name]
         yield step.name, None if len(ran) == 1 else f"{step.name} runs {len(ran)} times"
         flags = ran[0]["flags"] if ran else ""
         for name in step.inputs:

@@ -126,31 +126,31 @@ def test_each_step_ran_in_its_image_by_digest(pushed):
 
 def test_what_was_pushed_is_attested_by_digest(pushed):
     images = json.loads(pushed.outputs["images"]["images"])
-    new = [f"{one['name']}@{one['digest']}" for one in json.loads(pushed.outputs["images"]["pushed"])]
+    new = [f"{item['name']}@{item['digest']}" for item in json.loads(pushed.outputs["images"]["pushed"])]
     assert set(new) >= set(images.values())
-    frameworks = {one.rpartition("@")[0].rpartition("/")[2] for one in set(new) - set(images.values())}
+    frameworks = {item.rpartition("@")[0].rpartition("/")[2] for item in set(new) - set(images.values())}
     assert frameworks == {"sklearn"}  # what they are built on
-    said = "".join(pushed.job_logs[name] for name in pushed.job_logs if name.startswith("attest"))
-    assert set(re.findall(r"^to attest - (\S+)$", said, re.MULTILINE)) == set(new)
+    output = "".join(pushed.job_logs[name] for name in pushed.job_logs if name.startswith("attest"))
+    assert set(re.findall(r"^to attest - (\S+)$", output, re.MULTILINE)) == set(new)
 
 
 def test_the_evidence_names_the_images_and_the_workflow_run(pushed, workspace):
     name = pushed.outputs["evaluate"]["evidence"]
-    found = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
-    assert found["images"] == json.loads(pushed.outputs["images"]["images"])
-    assert found["commit"] == acting.git(workspace.repository, "rev-parse", "HEAD")
-    assert (found["github"]["repository"], found["github"]["approvals"]) == (acting.REPOSITORY, 0)
+    evidence = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
+    assert evidence["images"] == json.loads(pushed.outputs["images"]["images"])
+    assert evidence["commit"] == acting.git(workspace.repository, "rev-parse", "HEAD")
+    assert (evidence["github"]["repository"], evidence["github"]["approvals"]) == (acting.REPOSITORY, 0)
 
 
 def test_the_evidence_of_a_pull_request_names_commits_that_outlive_its_merge(pulled, workspace):
     name = pulled[1].outputs["evaluate"]["evidence"]
-    found = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
-    assert (found["git"]["pull_request"], found["git"]["base"]) == (
+    evidence = workspace.ask(f"json.load(open(api.artifact({name!r}).get_entry('evidence.json').download()))")
+    assert (evidence["git"]["pull_request"], evidence["git"]["base"]) == (
         7,
         acting.git(workspace.repository, "rev-parse", "main"),
     )
-    assert re.fullmatch("[0-9a-f]{40}", found["git"]["head"])
-    assert found["git"]["head"] not in (found["git"]["commit"], found["git"]["base"])
+    assert re.fullmatch("[0-9a-f]{40}", evidence["git"]["head"])
+    assert evidence["git"]["head"] not in (evidence["git"]["commit"], evidence["git"]["base"])
 
 
 def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself, workspace):
@@ -166,15 +166,15 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, workspa
     assert ran.outputs["promote"]["version"] == pushed.outputs["link"]["version"]
     assert '"approver": "bob"' in ran.job_logs["promote"]
     assert workspace.production() == ["v0"]
-    said = workspace.ask(
+    entries = workspace.ask(
         "[v.metadata['entry'] for v in api.artifacts('promotion', 'vision/model-registry-dev/cells_promotions')]"
     )
-    where = f"https://github.com/{acting.REPOSITORY}/actions/runs/4703/attempts/1"
-    assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in said] == [
-        ("bob", "Reads well.", where)
+    url = f"https://github.com/{acting.REPOSITORY}/actions/runs/4703/attempts/1"
+    assert [(entry["approver"], entry["comment"], entry["approval_url"]) for entry in entries] == [
+        ("bob", "Reads well.", url)
     ]
     (status,) = workspace.github.deployed
-    assert (status["state"], status["log_url"]) == ("success", where)
+    assert (status["state"], status["log_url"]) == ("success", url)
     assert re.match(r"digest [0-9a-f]{32}, ledger entry v0 \([0-9a-f]{12}\), ", status["description"])
 
 
@@ -202,7 +202,7 @@ def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, workspace):
 
 
 def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
-    pushed = [one["name"].rpartition("/")[2] for one in json.loads(pulled[1].outputs["images"]["pushed"])]
+    pushed = [item["name"].rpartition("/")[2] for item in json.loads(pulled[1].outputs["images"]["pushed"])]
     assert pushed == ["promote", "train", "evaluate"]  # which have model.py; evaluate reads it and does not run it
 
 
@@ -225,20 +225,20 @@ def test_a_gate_that_says_no_stops_the_promotion(dispatched, workspace):
 
 @pytest.mark.prove
 def test_the_inputs_of_a_dispatch_reach_the_steps(dispatched, workspace):
-    made = workspace.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
-    assert {name: made[name] for name in POOR} == POOR
+    metadata = workspace.ask(f"dict(api.artifact({dispatched.outputs['train']['model']!r}).metadata)")
+    assert {name: metadata[name] for name in POOR} == POOR
 
 
 def test_rows_are_answered_by_what_is_in_production_and_the_answers_are_kept(answered, workspace):
-    ran, kept = answered
+    ran, artifact = answered
     assert (ran.code, ran.jobs) == (0, {"images of predict": "success", "predict": "success"}), ran.log[-3000:]
-    answers = pq.read_table(kept / "answers-cells" / "answers.parquet")
+    answers = pq.read_table(artifact / "answers-cells" / "answers.parquet")
     assert answers.num_rows == 200
     assert answers.column_names == ["row", "answer", "p_malignant", "p_benign", "version", "ledger_entry"]
     promoted = workspace.ask(f"api.artifact('{REGISTRY}:production').version")
     assert set(answers["version"].to_pylist()) == {f"{REGISTRY}:{promoted}"}
     assert set(answers["ledger_entry"].to_pylist()) == {"v0"}
-    assert json.loads((kept / "answers-cells" / "result.json").read_text())["rows"] == 200
+    assert json.loads((artifact / "answers-cells" / "result.json").read_text())["rows"] == 200
 
 
 def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answered, rows, workspace):

@@ -35,9 +35,9 @@ def forked(workspace):
 
 def comment(workspace):
     """What main says about the run that ended last: the check of `letters`, and how often it wrote a comment."""
-    kept, run = workspace.folder / "artifacts", workspace.runs
-    if (kept / str(run)).is_dir():
-        shutil.copytree(kept / str(run), kept / str(run + 1))
+    artifacts, run = workspace.folder / "artifacts", workspace.runs
+    if (artifacts / str(run)).is_dir():
+        shutil.copytree(artifacts / str(run), artifacts / str(run + 1))
     other = {
         "id": run,
         "event": "pull_request",
@@ -47,8 +47,10 @@ def comment(workspace):
         "html_url": f"https://github.com/{REPOSITORY}/actions/runs/{run}",
         "head_repository": {"full_name": "eve/models", "owner": {"login": "eve"}},
     }
-    said = workspace.act("workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other})
-    assert (said.code, said.jobs) == (0, {"comment": "success"}), said.log[-3000:]
+    result = workspace.act(
+        "workflow_run", workflow="comment.yml", payload={"action": "completed", "workflow_run": other}
+    )
+    assert (result.code, result.jobs) == (0, {"comment": "success"}), result.log[-3000:]
     (check,) = [row for row in workspace.github.checks if row["name"] == CHECK]
     return check
 
@@ -73,13 +75,13 @@ def test_a_fork_runs_the_loop_without_secrets_and_main_comments(forked):
     data.write_text(before)
     ran = forked.pull_request({"usecases/letters/data.py": changed}, fork=True)
     assert (ran.code, set(ran.jobs)) == (0, {"changed", "fork (letters)", "models"}), ran.log[-3000:]
-    kept = forked.folder / "artifacts" / str(forked.runs) / "report-letters"
-    headline = json.loads((kept / "evidence.json").read_text())["headline"]
-    assert (kept / "report.md").read_text().startswith(f"# {headline}\n")
+    artifact = forked.folder / "artifacts" / str(forked.runs) / "report-letters"
+    headline = json.loads((artifact / "evidence.json").read_text())["headline"]
+    assert (artifact / "report.md").read_text().startswith(f"# {headline}\n")
     assert comment(forked)["conclusion"] == "neutral"
-    (said,) = forked.github.comments
-    assert said["body"].splitlines()[2] == f"`letters` ✅ **pass**: {headline.removeprefix('pass: ')}"
-    assert said["body"].count("```mermaid") == 3
-    assert "~~~text\n# " in said["body"]
+    (posted,) = forked.github.comments
+    assert posted["body"].splitlines()[2] == f"`letters` ✅ **pass**: {headline.removeprefix('pass: ')}"
+    assert posted["body"].count("```mermaid") == 3
+    assert "~~~text\n# " in posted["body"]
     assert acting.git(forked.repository, "status", "--short") == ""
     assert acting.git(forked.repository, "rev-parse", "--abbrev-ref", "HEAD") == "main"

@@ -218,17 +218,17 @@ def test_where_images_are_attested_one_that_is_there_is_taken_only_with_an_attes
     inputs = {"use_case": "letters", "version": "v3", "reason": "Wrong labels.", "policy": "rollback"}
     ran, _ = workspace.act("workflow_dispatch", "promote.yml", inputs=inputs)
     assert ran.code == 0, ran.job_logs["images"] or ran.log[-3000:]
-    asked = [json.loads(line) for line in (workspace.folder / "bin/asked.jsonl").read_text().splitlines()]
-    assert {(*words[3:-1], words[-1]) for words in asked} == {
+    calls = [json.loads(line) for line in (workspace.folder / "bin/asked.jsonl").read_text().splitlines()]
+    assert {(*call[3:-1], call[-1]) for call in calls} == {
         ("--repo", acting.REPOSITORY, "--source-ref", "refs/heads/main", "ghs_token")
     }
-    images = [words[2].rpartition("/")[2].partition("@")[0] for words in asked]
+    images = [call[2].rpartition("/")[2].partition("@")[0] for call in calls]
     assert images == ["build", "train", "link", "evaluate", "keras"]
-    pushed = [one["name"].rpartition("/")[2] for one in json.loads(ran.outputs["images"]["pushed"])]
+    pushed = [item["name"].rpartition("/")[2] for item in json.loads(ran.outputs["images"]["pushed"])]
     assert pushed == ["promote", "train"]
     assert sum(name.startswith("attest") for name in ran.jobs) == len(pushed)
-    taken = json.loads(ran.outputs["images"]["images"])
-    assert {name: taken[name][-1] for name in ("build", "train")} == {"build": "e", "train": "d"}
+    used = json.loads(ran.outputs["images"]["images"])
+    assert {name: used[name][-1] for name in ("build", "train")} == {"build": "e", "train": "d"}
 
 
 def test_an_automation_proposes_a_version_that_is_evaluated_alone(workspace):
@@ -262,18 +262,18 @@ def test_a_rollback_file_brings_the_version_that_it_names(workspace):
 def test_a_file_of_the_repository_is_answered_and_the_answers_are_kept(workspace):
     (workspace.root / "rows.csv").write_text("rows")
     acting.commit(workspace.root, "Rows")
-    asked = {"input": "rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
-    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=asked)
+    inputs = {"input": "rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
+    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=inputs)
     assert ran.code == 0, ran.log[-3000:]
     flags = {"use-case": "numerals", "input": "/out/rows.csv", "output": "/out/answers.parquet", "out": "/out"}
     assert did == {("predict", "numerals"): flags}
-    kept = workspace.folder / "artifacts/answers-numerals"
-    assert sorted(path.name for path in kept.iterdir()) == ["answers.parquet", "result.json"]
-    assert (kept / "answers.parquet").read_text() == "ROWS"
+    artifact = workspace.folder / "artifacts/answers-numerals"
+    assert sorted(path.name for path in artifact.iterdir()) == ["answers.parquet", "result.json"]
+    assert (artifact / "answers.parquet").read_text() == "ROWS"
 
 
 def test_a_file_of_rows_that_is_not_there_is_named_before_anything_is_answered(workspace):
-    asked = {"input": "data/rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
-    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=asked)
+    inputs = {"input": "data/rows.csv", "use_case": "numerals", "version": "", "unapproved": "false"}
+    ran, did = workspace.act("workflow_dispatch", "predict.yml", inputs=inputs)
     assert (ran.code, ran.jobs["predict"], did) == (1, "failure", {}), ran.log[-3000:]
     assert "there is no such file in this repository" in ran.job_logs["predict"]

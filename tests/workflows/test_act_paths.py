@@ -140,8 +140,8 @@ def images(promoted, workspace, monkeypatch):
 def test_each_morning_the_rows_that_a_variable_names_are_answered_by_what_is_in_production(images, workspace):
     ran = workspace.act("schedule", workflow="predict.yml")
     assert (ran.code, ran.jobs) == (0, {"images of predict": "success", "predict": "success"}), ran.log[-3000:]
-    kept = workspace.folder / "artifacts" / str(workspace.runs) / "answers-letters"
-    answers = pq.read_table(kept / "answers.parquet")
+    artifact = workspace.folder / "artifacts" / str(workspace.runs) / "answers-letters"
+    answers = pq.read_table(artifact / "answers.parquet")
     assert (answers.num_rows, set(answers["answer"].to_pylist())) == (497, {"0", "1"})
     assert set(answers["version"].to_pylist()) == {f"{REGISTRY}:{workspace.production()[0]}"}
     # An alias that a person removed in the browser.
@@ -157,13 +157,13 @@ def test_each_morning_the_rows_that_a_variable_names_are_answered_by_what_is_in_
     assert not (workspace.folder / "artifacts" / str(workspace.runs)).exists()
 
 
-@pytest.mark.parametrize("how", ["self_approval", "approval_other_attempt", "alias_refused"])
-def test_a_promotion_that_is_refused(promoted, workspace, yes, how, monkeypatch):
+@pytest.mark.parametrize("attack", ["self_approval", "approval_other_attempt", "alias_refused"])
+def test_a_promotion_that_is_refused(promoted, workspace, yes, attack, monkeypatch):
     before = workspace.production()
     inputs = LETTERS | hyperparameters(seed=5, epochs=20)
-    if how == "self_approval":
+    if attack == "self_approval":
         ran = workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("ada")])
-    elif how == "alias_refused":  # the training key instead of the second one
+    elif attack == "alias_refused":  # the training key instead of the second one
         keys = {"WANDB_PROMOTE_KEY": workspace.keys["WANDB_API_KEY"]}
         ran = workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], keys=keys)
     else:
@@ -173,15 +173,15 @@ def test_a_promotion_that_is_refused(promoted, workspace, yes, how, monkeypatch)
         text = model.read_text()
         frozen = text
         for name in ("evidence", "evidence_sha256"):
-            said = f"toJSON(needs.evaluate.outputs.{name})"
-            assert said in frozen
-            frozen = frozen.replace(said, f"toJSON('{first.outputs['evaluate'][name]}')")
+            expression = f"toJSON(needs.evaluate.outputs.{name})"
+            assert expression in frozen
+            frozen = frozen.replace(expression, f"toJSON('{first.outputs['evaluate'][name]}')")
         model.write_text(frozen)
         try:
             ran = workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")], attempt=2)
         finally:
             model.write_text(text)
-    assert refused(workspace, ran, how), ran.job_logs["promote"]
+    assert refused(workspace, ran, attack), ran.job_logs["promote"]
     assert workspace.production() == before
 
 
@@ -281,23 +281,23 @@ def test_a_dispatch_is_refused_where_only_a_merge_approves(second, workspace, ye
 def test_a_merge_approves_the_model_that_it_pushes_and_the_rollback_that_it_asks_for(second, workspace, monkeypatch):
     """Without an approval of the environment, which plans without reviewers do not have."""
     monkeypatch.setitem(workspace.variables, "APPROVAL", "merge")
-    here, before = workspace.repository, acting.git(workspace.repository, "rev-parse", "HEAD")
+    checkout, before = workspace.repository, acting.git(workspace.repository, "rev-parse", "HEAD")
     names = ["usecases/letters/config.toml", "usecases/letters/rollback.toml"]
-    longer = (here / names[0]).read_text().replace("epochs = 16", "epochs = 17")
+    longer = (checkout / names[0]).read_text().replace("epochs = 16", "epochs = 17")
     texts = [longer, 'version = "v0"\nreason = "Wrong labels."\n']
     try:
         for name, text in zip(names, texts, strict=True):
-            head = acting.git(here, "rev-parse", "HEAD")
-            (here / name).write_text(text)
-            acting.commit(here, "Merge pull request 7")
+            head = acting.git(checkout, "rev-parse", "HEAD")
+            (checkout / name).write_text(text)
+            acting.commit(checkout, "Merge pull request 7")
             ran = workspace.act("push", payload={"before": head}, answers=workspace.merge_of(name))
             assert (ran.code, ran.jobs["promote"]) == (0, "success"), ran.job_logs["promote"] or ran.log[-3000:]
             entry = workspace.ask(f"{LEDGER}[-1].metadata['entry']")
             assert (entry["approver"], entry["approval"]) == ("bob", "merge")
-            made = workspace.production()
-            assert made == ["v0"] if "rollback" in name else made not in (["v0"], [])
+            version = workspace.production()
+            assert version == ["v0"] if "rollback" in name else version not in (["v0"], [])
     finally:
-        acting.git(here, "reset", "-q", "--hard", before)
+        acting.git(checkout, "reset", "-q", "--hard", before)
     assert entry["reason"] == "Wrong labels."
 
 
@@ -315,17 +315,17 @@ def test_a_dispatch_of_a_use_case_that_does_not_exist_ends_in_the_first_job(work
 
 def test_of_two_models_each_has_its_own_jobs_comment_ledger_and_approval(promoted, workspace, yes):
     """A pull request that changes both, of which one is approved, and a push of shared code that touches both."""
-    here = workspace.repository
-    shutil.copytree(here / "usecases/letters", here / "usecases/numerals")
-    config = here / "usecases/numerals/config.toml"
+    checkout = workspace.repository
+    shutil.copytree(checkout / "usecases/letters", checkout / "usecases/numerals")
+    config = checkout / "usecases/numerals/config.toml"
     text = config.read_text().replace("letters-dev", "numerals-dev")
     config.write_text(text + '\n[approval]\nenvironment = "production-numerals"\n')
-    before = acting.commit(here, "A second model")
+    before = acting.commit(checkout, "A second model")
     workspace.github.comments.clear()
     changes = {}
     for name in ("letters", "numerals"):
-        network = here / f"usecases/{name}/model.py"
-        changes[str(network.relative_to(here))] = network.read_text() + "# Better.\n"
+        network = checkout / f"usecases/{name}/model.py"
+        changes[str(network.relative_to(checkout))] = network.read_text() + "# Better.\n"
     ran = workspace.pull_request(changes, approvals=[yes("bob", environment="production-numerals")])
     assert {ran.jobs[f"{name}/evaluate"] for name in ("letters", "numerals")} == {"success"}, ran.log[-3000:]
     assert ran.outputs["letters/evaluate"]["verdict"] == "unchanged" and "letters/promote" not in ran.jobs
@@ -337,8 +337,8 @@ def test_of_two_models_each_has_its_own_jobs_comment_ledger_and_approval(promote
     ]
     ledgers = "[c.name for c in api.artifact_type('promotion', 'vision/model-registry-dev').collections()]"
     assert {"letters_promotions", "numerals_promotions"} <= set(workspace.ask(ledgers))
-    with (here / "modelgate/errors.py").open("a") as file:
+    with (checkout / "modelgate/errors.py").open("a") as file:
         file.write("# Better.\n")
-    acting.commit(here, "Shared code")
+    acting.commit(checkout, "Shared code")
     ran = workspace.act("push", payload={"before": before})
     assert sorted(name for name in ran.jobs if name.endswith("/evaluate")) == ["letters/evaluate", "numerals/evaluate"]

@@ -72,7 +72,9 @@ def say(github, tmp_path):
         done = subprocess.run([sys.executable, SCRIPT], env=environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert TOKEN not in done.stdout + done.stderr
-        ours = [one["body"] for one in github.comments if one["body"].startswith("<!-- modelgate glyphs -->\n")]
+        ours = [
+            comment["body"] for comment in github.comments if comment["body"].startswith("<!-- modelgate glyphs -->\n")
+        ]
         return ours[-1] if ours else None
 
     return say
@@ -171,9 +173,9 @@ def test_the_headline_comes_first_and_everything_is_drawn_from_the_evidence(say,
 
 def test_the_metrics_of_a_regression_are_compared_and_names_that_are_none_are_left_out(say, judged):
     content = form.as_json(judged[0])
-    for who, error in (("candidate", 2.5), ("production", 3.0)):
+    for side, error in (("candidate", 2.5), ("production", 3.0)):
         other = {"mean_absolute_error": error, "f1": 0.5, "](http://evil.example)": 1.0, "x" * 100: 1.0}
-        content["metrics"][who] |= {"accuracy": None, "loss": None, "other": other}
+        content["metrics"][side] |= {"accuracy": None, "loss": None, "other": other}
     body = say(evidence=content)
     assert "| mean absolute error | 2.5000 (-0.5000) | 3.0000 |" in body and "| f1 | 0.5000 (+0.0000) |" in body
     assert "evil" not in body and "xxx" not in body and "accuracy |" not in body
@@ -203,7 +205,10 @@ def test_no_word_of_the_report_changes_what_is_drawn(say, judged):
     text = report.report(form.as_json(evidence), outcomes, scores, POLICY)
     assert len(re.findall(r"^#+ ", text, re.MULTILINE)) >= 5
     reworded = re.sub(r"^(#+) .*$", r"\1 Other words", text, flags=re.MULTILINE).replace("|", "/").upper()
-    drawn = [say(RESULT, form.to_text(evidence), words).partition("<details>")[0] for words in (text, reworded, "x")]
+    drawn = [
+        say(RESULT, form.to_text(evidence), text_of_report).partition("<details>")[0]
+        for text_of_report in (text, reworded, "x")
+    ]
     assert len(set(drawn)) == 1 and "```mermaid" in drawn[0]
 
 
@@ -221,7 +226,7 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
 
 
 @pytest.mark.parametrize(
-    ("result", "jobs", "words"),
+    ("result", "jobs", "sentence"),
     [
         (None, {"images": {"result": "success"}, "train": {"result": "failure"}}, "`train` failed; its log"),
         (None, {"images": {"result": "cancelled"}}, "`images` was cancelled; its log"),
@@ -234,9 +239,9 @@ def test_there_is_one_comment_and_it_is_updated_in_place(say, github):
         ({"verdict": "fail"}, {}, "⛔ **fail**"),
     ],
 )
-def test_every_end_has_its_words(say, result, jobs, words):
+def test_every_end_has_its_words(say, result, jobs, sentence):
     body = say(result, jobs=jobs)
-    assert words in body.splitlines()[2]
+    assert sentence in body.splitlines()[2]
     assert ("The job promote waits." in body) == ("pass" in str(result))
 
 
@@ -326,8 +331,8 @@ def test_a_headline_that_is_no_plain_sentence_is_left_out(say, rest):
 
 def test_a_headline_that_names_the_rule_that_refused_is_shown(say):
     rest = "no_worse: 6.0 points lower than production (5 % of 1,000 rows), within what the rows can tell"
-    said = say(RESULT | {"verdict": "fail", "headline": f"fail: {rest}"})
-    assert said.splitlines()[2] == f"`glyphs` ⛔ **fail**: {rest}"
+    comment = say(RESULT | {"verdict": "fail", "headline": f"fail: {rest}"})
+    assert comment.splitlines()[2] == f"`glyphs` ⛔ **fail**: {rest}"
 
 
 def test_a_headline_about_another_verdict_is_left_out(say):
@@ -437,7 +442,7 @@ def test_the_comment_of_a_deleted_account_is_somebody_else_s(say, github):
 
 
 def begins(github):
-    return [one["body"].splitlines()[0] for one in github.comments]
+    return [comment["body"].splitlines()[0] for comment in github.comments]
 
 
 def test_each_model_has_a_comment_of_its_own(say, github, tmp_path):
@@ -446,7 +451,7 @@ def test_each_model_has_a_comment_of_its_own(say, github, tmp_path):
     say()
     assert begins(github) == ["<!-- modelgate glyphs -->", "<!-- modelgate remote -->"]
     say(RESULT | {"verdict": "fail"}, USE_CASE="glyphs")
-    bodies = [one["body"].splitlines()[2] for one in github.comments]
+    bodies = [comment["body"].splitlines()[2] for comment in github.comments]
     assert bodies[0] == "`glyphs` ⛔ **fail**" and bodies[1].startswith("`remote` ✅ **pass**")
     assert say(USE_CASE="other") and begins(github)[-1] == "<!-- modelgate other -->"
     assert "`other` ⚠️ **no verdict**" in github.comments[-1]["body"]

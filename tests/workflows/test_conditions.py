@@ -16,11 +16,11 @@ MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 
 def github(event, ref=MAIN, head="team/models", login="ada", action=None, **more):
     """The context of a workflow run; of a pull request from this repository, unless `head` says otherwise."""
-    said = {"event_name": event, "ref": ref, "repository": "team/models", "event": {"action": action, **more}}
+    context = {"event_name": event, "ref": ref, "repository": "team/models", "event": {"action": action, **more}}
     if event == "pull_request":
         pull = {"head": {"repo": {"full_name": head}}, "user": {"login": login}}
-        said |= {"ref": PULL, "event": {"action": action or "opened", "pull_request": pull}}
-    return {"github": said}
+        context |= {"ref": PULL, "event": {"action": action or "opened", "pull_request": pull}}
+    return {"github": context}
 
 
 def ended(**results):
@@ -66,8 +66,8 @@ ASKS = {
 
 @pytest.mark.parametrize("case", ASKS)
 def test_promote_asks_whom_it_should(case):
-    event, ref, verdict, promote, touches, promote_from, how = case
-    contexts = github(event, ref) | {"vars": {"PROMOTE_FROM": promote_from, "APPROVAL": how}}
+    event, ref, verdict, promote, touches, promote_from, method = case
+    contexts = github(event, ref) | {"vars": {"PROMOTE_FROM": promote_from, "APPROVAL": method}}
     contexts |= {"inputs": {"promote": promote, "touches-judge": touches}}
     contexts |= {"needs": {"evaluate": {"result": "success", "outputs": {"verdict": verdict}}}}
     asks = condition("model.yml", "promote")
@@ -155,10 +155,10 @@ def test_ledgers_are_verified_once_a_week(event):
 
 
 @pytest.mark.parametrize(
-    ("asked", "variable", "answers"), [("", "", False), ("rows.csv", "", True), ("", "rows.csv", True)]
+    ("requested", "variable", "answers"), [("", "", False), ("rows.csv", "", True), ("", "rows.csv", True)]
 )
-def test_rows_are_answered_if_somebody_named_them(asked, variable, answers):
-    contexts = github("schedule") | {"inputs": {"input": asked}, "vars": {"PREDICT_INPUT": variable}}
+def test_rows_are_answered_if_somebody_named_them(requested, variable, answers):
+    contexts = github("schedule") | {"inputs": {"input": requested}, "vars": {"PREDICT_INPUT": variable}}
     assert holds(condition("predict.yml", "images"), contexts) == answers
 
 

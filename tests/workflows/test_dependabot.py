@@ -24,22 +24,22 @@ FROM_LINE = re.compile(
 
 
 def updates(ecosystem):
-    (found,) = [update for update in UPDATES if update["package-ecosystem"] == ecosystem]
-    return found
+    (matches,) = [update for update in UPDATES if update["package-ecosystem"] == ecosystem]
+    return matches
 
 
 def images(text):
     """The images that Dependabot finds in a Dockerfile: name, tag, and whether it knows the digest that it replaces."""
-    found = filter(None, map(FROM_LINE.match, text.splitlines()))
+    matches = filter(None, map(FROM_LINE.match, text.splitlines()))
     # One without a tag and a digest has no version, and is left alone.
-    return [(line["image"], line["tag"], bool(line["digest"])) for line in found if line["tag"] or line["digest"]]
+    return [(line["image"], line["tag"], bool(line["digest"])) for line in matches if line["tag"] or line["digest"]]
 
 
 def test_dependabot_finds_the_base_of_every_image_that_stands_on_python_and_nothing_else():
     folders = {path.parent.name: images(path.read_text()) for path in ROOT.glob("docker/*/Dockerfile")}
-    found = {f"/docker/{name}": rows for name, rows in folders.items() if rows}
-    assert sorted(found) == updates("docker")["directories"]
-    assert set(map(tuple, found.values())) == {(("python", "3.11-slim-bookworm", True),)}
+    bases_found = {f"/docker/{name}": rows for name, rows in folders.items() if rows}
+    assert sorted(bases_found) == updates("docker")["directories"]
+    assert set(map(tuple, bases_found.values())) == {(("python", "3.11-slim-bookworm", True),)}
 
 
 @pytest.mark.parametrize("line", ["ARG BASE=python:3.11\nFROM ${BASE}", "FROM ${FRAMEWORK_IMAGE}", "FROM pinned AS x"])
@@ -62,6 +62,6 @@ def test_dependabot_leaves_the_version_of_python_which_the_locks_are_made_for():
 )
 def test_every_lock_outside_an_image_is_in_one_group(ecosystem, manifest):
     """One pull request a week has all packages, so `make lock` is run once on it."""
-    found = updates(ecosystem)
-    assert (ROOT / manifest).parent == ROOT / found["directory"].strip("/")
-    assert [group["patterns"] for group in found["groups"].values()] == [["*"]]
+    update = updates(ecosystem)
+    assert (ROOT / manifest).parent == ROOT / update["directory"].strip("/")
+    assert [group["patterns"] for group in update["groups"].values()] == [["*"]]

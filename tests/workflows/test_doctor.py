@@ -18,12 +18,12 @@ __all__ = ["github", "good"]  # fixtures
 
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
-    spoil, words = DIFFERENCES[name]
+    spoil, message = DIFFERENCES[name]
     state = copy.deepcopy(good)
     spoil(state)
     github.state = state
     assert github.run("doctor", "acme/models") == 1
-    assert words in github.output
+    assert message in github.output
     assert github.output.count("\n- ") + github.output.startswith("- ") == 1, github.output
     assert "fix: " in github.output
     assert github.changes() == []
@@ -47,9 +47,9 @@ def test_rules_of_another_ruleset_take_nothing_from_those_of_this_one(github, go
 
 def test_what_the_organization_says_holds_for_its_repositories(github, good):
     state = copy.deepcopy(good)
-    found = state[f"{AT}/actions/variables"]["variables"]
+    variables = state[f"{AT}/actions/variables"]["variables"]
     state[f"{AT}/actions/organization-variables"]["variables"] = [{"name": f"V{n}", "value": "x"} for n in range(40)]
-    state[f"{AT}/actions/organization-variables"]["variables"] += found
+    state[f"{AT}/actions/organization-variables"]["variables"] += variables
     state[f"{AT}/actions/variables"]["variables"] = []
     github.state = state
     assert github.run("doctor", "acme/models") == 0, github.output
@@ -86,7 +86,7 @@ def test_an_enterprise_has_reviewers_in_private_too(github, good):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words", "code", "said"),
+    ("spoil", "args", "code", "message"),
     [
         (lambda s: s.pop(AT), ["acme/models"], 2, "does not exist, or you may not see it"),
         (lambda s: s[AT]["permissions"].update(admin=False), ["acme/models"], 2, "you do not administer"),
@@ -100,12 +100,12 @@ def test_an_enterprise_has_reviewers_in_private_too(github, good):
         (lambda s: None, ["acme/models", "--reviewer", "a b c d e f g"], 2, "7 reviewers were named"),
     ],
 )
-def test_a_mistake_is_named(github, good, spoil, words, code, said):
+def test_a_mistake_is_named(github, good, spoil, args, code, message):
     state = copy.deepcopy(good)
     spoil(state)
     github.state = state
-    assert github.run("doctor", *words) == code
-    assert said in github.output
+    assert github.run("doctor", *args) == code
+    assert message in github.output
     assert "hint: " in github.output
 
 

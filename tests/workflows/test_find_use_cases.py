@@ -47,8 +47,8 @@ def repository(tmp_path):
 class Answer:
     def __init__(self, done, output):
         self.code, self.output = done.returncode, done.stdout + done.stderr
-        found = re.search(r"^models=(.*)$", output, re.MULTILINE)
-        self.models = json.loads(found[1]) if found else None
+        match = re.search(r"^models=(.*)$", output, re.MULTILINE)
+        self.models = json.loads(match[1]) if match else None
         untouched = re.search(r"^untouched=(.*)$", output, re.MULTILINE)
         self.untouched = json.loads(untouched[1]) if untouched else None
         self.names = [model["name"] for model in self.models or []]
@@ -298,15 +298,15 @@ def script():
 
 def sent(root):
     """What docker would be sent for each image of each use case, byte by byte; nothing of git, and no tag."""
-    found = {}
+    outputs = {}
     for config in sorted((root / "usecases").glob("*/config.toml")):
         name = config.parent.name
         wanted = images.wanted(root, name)
-        found[name] = [
+        outputs[name] = [
             (dict(wanted[step].arguments), [(path, (root / path).read_bytes()) for path in wanted[step].inputs])
             for step in STEPS
         ]
-    return found
+    return outputs
 
 
 def tags(root, names):
@@ -385,8 +385,10 @@ def test_what_is_touched_is_what_docker_would_be_sent_otherwise(repository, hist
 
 def test_what_every_model_goes_through_is_what_the_pipeline_uses():
     """Its own file, the one that it calls, and the actions, from which comment.yml alone takes one for itself."""
-    called = {job["uses"].removeprefix("./") for job in workflows()["pipeline.yml"].jobs.values() if "uses" in job}
+    workflows_used = {
+        job["uses"].removeprefix("./") for job in workflows()["pipeline.yml"].jobs.values() if "uses" in job
+    }
     used = {str(path.relative_to(WORKFLOWS.parents[1])) for path in ACTIONS.rglob("*.py")}
-    for name in {*called, ".github/workflows/pipeline.yml", *used}:
+    for name in {*workflows_used, ".github/workflows/pipeline.yml", *used}:
         assert name.startswith(script().WORKFLOWS), name
     assert not fnmatch(".github/workflows/ci.yml", script().WORKFLOWS[1])

@@ -67,6 +67,6 @@ def test_an_issue_that_somebody_else_wrote_is_left_alone(audit, github):
 def test_what_was_found_is_code_and_bounded(audit, github):
     audit([{"name": "x", "message": "a\n<b>@everyone</b> " + "y" * 5000}] * 60)
     lines = github.issues[0]["body"].splitlines()
-    found = [line for line in lines if "everyone" in line]
-    assert len(found) == 50 and all(line.startswith("    x: a <b>") and len(line) < 600 for line in found)
+    matches = [line for line in lines if "everyone" in line]
+    assert len(matches) == 50 and all(line.startswith("    x: a <b>") and len(line) < 600 for line in matches)
     assert "and 10 more" in lines

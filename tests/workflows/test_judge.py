@@ -27,17 +27,17 @@ def judge(github, tmp_path):
     """The check run of a pull request with these files: a name, or (the new name, the old one); none without one."""
 
     def judge(*files, into="main", head="eve:better", sha=HEAD, before=TEXT, after=TEXT):
-        at = github.at
+        api_path = github.at
         side = {"label": "eve:better", "sha": HEAD}
         github.pulls = [{"number": 7, "head": side, "base": {"ref": into, "sha": BASE}}]
         pairs = [(name, None) if isinstance(name, str) else name for name in files]
         rows = [{"filename": new} | ({"previous_filename": old} if old else {}) for new, old in pairs]
         pages = iter([rows[first : first + 100] for first in range(0, len(rows) + 1, 100)])
-        github.answers[f"{at}/pulls/7/files"] = lambda: next(pages)
-        github.answers[f"{at}/compare/{BASE}...{HEAD}"] = {"merge_base_commit": {"sha": BEFORE}}
+        github.answers[f"{api_path}/pulls/7/files"] = lambda: next(pages)
+        github.answers[f"{api_path}/compare/{BASE}...{HEAD}"] = {"merge_base_commit": {"sha": BEFORE}}
         texts = iter([before, after])
         encoded = lambda: {"content": base64.encodebytes(next(texts).encode()).decode()}  # noqa: E731
-        github.answers[f"{at}/contents/{CONFIG}"] = encoded
+        github.answers[f"{api_path}/contents/{CONFIG}"] = encoded
         environ = of_action(github)
         environ |= {"HEAD": head, "SHA": sha}
         done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=tmp_path, capture_output=True, text=True)
@@ -93,7 +93,7 @@ def test_a_commit_of_no_open_pull_request_gets_no_check(judge, other):
 
 
 def test_it_is_main_s_code_that_looks_and_nothing_of_the_pull_request_is_checked_out():
-    said = workflows()["judge.yml"].content
-    assert said["on"] == {"workflow_run": {"workflows": ["Pipeline"], "types": ["requested"]}}
+    workflow = workflows()["judge.yml"].content
+    assert workflow["on"] == {"workflow_run": {"workflows": ["Pipeline"], "types": ["requested"]}}
     (checkout,) = (step for _, step in workflows()["judge.yml"].steps() if "checkout" in step.get("uses", ""))
     assert checkout["with"].keys() == {"persist-credentials", "sparse-checkout"}

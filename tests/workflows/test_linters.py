@@ -31,7 +31,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(name: str, *arguments: str, cwd: Path = ROOT) -> tuple[int, str]:
+def run(name: str, *arguments: str, cwd: Path = ROOT) -> tuple[int, str]:
     path = f"{program(name).parent}{os.pathsep}{os.environ['PATH']}"  # actionlint looks for shellcheck there
     done = subprocess.run(
         [program(name), *arguments], cwd=cwd, env=os.environ | {"PATH": path}, capture_output=True, text=True
@@ -46,8 +46,8 @@ def plant(root: Path, path: str, old: str, new: str) -> None:
 
 
 def test_zizmor_finds_nothing_as_an_auditor():
-    code, said = ran("zizmor", "--offline", "--no-progress", "--persona=auditor", ".")
-    assert (code, "No findings to report" in said) == (0, True), said
+    code, output = run("zizmor", "--offline", "--no-progress", "--persona=auditor", ".")
+    assert (code, "No findings to report" in output) == (0, True), output
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_zizmor_finds_nothing_as_an_auditor():
 )
 def test_zizmor_finds_what_is_planted(copy, path, old, new, audit):
     plant(copy, path, old, new)
-    code, said = ran("zizmor", "--offline", "--no-progress", "--persona=auditor", ".", cwd=copy)
+    code, output = run("zizmor", "--offline", "--no-progress", "--persona=auditor", ".", cwd=copy)
     assert code != 0
-    assert f"[{audit}]" in said
+    assert f"[{audit}]" in output
 
 
 def test_what_zizmor_is_told_to_ignore_is_little_and_says_why():
@@ -84,8 +84,8 @@ def test_what_zizmor_is_told_to_ignore_is_little_and_says_why():
 
 
 def test_actionlint_finds_nothing():
-    code, said = ran("actionlint", *WORKFLOWS)
-    assert (code, said) == (0, "")
+    code, output = run("actionlint", *WORKFLOWS)
+    assert (code, output) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_actionlint_finds_nothing():
 )
 def test_actionlint_finds_what_is_planted(copy, old, new, finding):
     plant(copy, ".github/workflows/model.yml", old, new)
-    code, said = ran("actionlint", *WORKFLOWS, cwd=copy)
+    code, output = run("actionlint", *WORKFLOWS, cwd=copy)
     assert code == 1
-    assert finding in said
+    assert finding in output
 
 
 def test_shellcheck_reads_the_shell_in_workflows(copy):
     plant(copy, ".github/workflows/ci.yml", "run: .ci/run lint", "run: cd $RUNNER_TEMP")
-    code, said = ran("actionlint", *WORKFLOWS, cwd=copy)
+    code, output = run("actionlint", *WORKFLOWS, cwd=copy)
     assert code == 1
-    assert "SC2086" in said
+    assert "SC2086" in output
 
 
 def own_parser(root: Path) -> list[str]:
@@ -157,10 +157,10 @@ def test_github_s_own_parser_finds_what_is_planted(copy, path, old, new, finding
 def test_github_s_own_schemas_hold():
     for schema, paths in (("workflows", WORKFLOWS), ("actions", ACTIONS)):
         assert paths
-        code, said = ran("check-jsonschema", "--builtin-schema", f"vendor.github-{schema}", *paths)
-        assert code == 0, said
-    code, said = ran("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
-    assert code == 0, said
+        code, output = run("check-jsonschema", "--builtin-schema", f"vendor.github-{schema}", *paths)
+        assert code == 0, output
+    code, output = run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+    assert code == 0, output
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,6 @@ def test_github_s_own_schemas_hold():
 )
 def test_a_schema_finds_what_is_planted(copy, schema, path, old, new):
     plant(copy, path, old, new)
-    code, said = ran("check-jsonschema", "--builtin-schema", f"vendor.github-{schema}", path, cwd=copy)
+    code, output = run("check-jsonschema", "--builtin-schema", f"vendor.github-{schema}", path, cwd=copy)
     assert code == 1
-    assert path in said
+    assert path in output

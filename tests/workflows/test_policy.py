@@ -56,9 +56,9 @@ from tests.workflows.rules import (
 # --- what starts a workflow, and what ends it ------------------------------------------------------------------------
 def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
     """It is an event of the workflow whose group is that of the pull request, and it ends what runs there."""
-    said = files()["pipeline.yml"].content
-    assert said["on"]["pull_request"]["types"] == ["opened", "synchronize", "reopened", "closed"]
-    assert said["concurrency"] == {
+    workflow = files()["pipeline.yml"].content
+    assert workflow["on"]["pull_request"]["types"] == ["opened", "synchronize", "reopened", "closed"]
+    assert workflow["concurrency"] == {
         "group": "pipeline-${{ github.event.pull_request.number || github.run_id }}",
         "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
     }
@@ -70,10 +70,10 @@ def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
 
 def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
     """A runner has several, of which the newest would be taken: then no job tests the oldest."""
-    said = files()["ci.yml"].content["jobs"]["test"]
-    (step,) = [step for step in said["steps"] if step.get("run") == ".ci/run tests"]
+    job = files()["ci.yml"].content["jobs"]["test"]
+    (step,) = [step for step in job["steps"] if step.get("run") == ".ci/run tests"]
     assert step["env"] == {"PYTHON": "python${{ matrix.python }}"}
-    assert said["strategy"]["matrix"]["python"][0] == "3.11"
+    assert job["strategy"]["matrix"]["python"][0] == "3.11"
 
 
 class Rule(NamedTuple):
@@ -190,8 +190,8 @@ def files() -> dict[str, Workflow]:
 
 
 def violations(rule: Rule, of: Files) -> tuple[int, list[str]]:
-    found = list(rule.check(of))
-    return len(found), [wrong for _, wrong in found if wrong]
+    findings = list(rule.check(of))
+    return len(findings), [wrong for _, wrong in findings if wrong]
 
 
 @pytest.mark.parametrize("rule", {rule.check: rule for rule in RULES}.values(), ids=lambda rule: rule.check.__name__)
@@ -214,17 +214,17 @@ def test_the_page_names_every_permission_secret_and_variable_and_no_other():
     page = (ROOT / "docs/how-to/github.md").read_text()
     section = page.partition("## Permissions, secrets, variables")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:3] == "| `"]
-    said = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
-    given: dict[str, set[str]] = {}
+    documented = {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+    granted: dict[str, set[str]] = {}
     for _, name, job in jobs(files()):
-        for what, how in ({} if called(job) else job["permissions"]).items():
-            given.setdefault(f"{what}: {how}", set()).add(name)
+        for permission_name, access in ({} if called(job) else job["permissions"]).items():
+            granted.setdefault(f"{permission_name}: {access}", set()).add(name)
     secrets, variables = ({*re.findall(rf"\b{kind}\.(\w+)", str(files()))} for kind in ("secrets", "vars"))
-    assert said.keys() == given.keys() | secrets | variables
+    assert documented.keys() == granted.keys() | secrets | variables
     everybody = {name for _, name, job in jobs(files()) if not called(job)}
-    for permission, who in given.items():
-        named = set(re.findall(r"`(\w+)(?:\.yml)?`", said[permission]))
-        named |= {step.name for step in STEPS} if said[permission].startswith("the steps") else set()
-        assert who == (everybody - named if said[permission].startswith("all but") else named), permission
-    environments = {name: said[name].partition("`, ")[0].strip("`") for name in secrets}
+    for permission, who in granted.items():
+        named = set(re.findall(r"`(\w+)(?:\.yml)?`", documented[permission]))
+        named |= {step.name for step in STEPS} if documented[permission].startswith("the steps") else set()
+        assert who == (everybody - named if documented[permission].startswith("all but") else named), permission
+    environments = {name: documented[name].partition("`, ")[0].strip("`") for name in secrets}
     assert environments == {name: where.replace(PRODUCTION, "production") for name, where in SECRETS.items()}

@@ -129,8 +129,8 @@ def digest_of(name):
 
 
 def test_what_was_pushed_is_known_by_what_docker_pushed_and_not_by_its_tag(push):
-    code, said, put_out = push()
-    assert code == 0, said
+    code, output, put_out = push()
+    assert code == 0, output
     assert put_out["images"] == {name: f"{REPOSITORY}/{name}@{digest_of(name)}" for name in STEPS}
     assert put_out["pushed"] == [{"name": f"{REPOSITORY}/{name}", "digest": digest_of(name)} for name in ALL]
 
@@ -143,71 +143,71 @@ def test_the_use_case_is_the_one_that_was_named_or_the_default_with_what_its_dat
 
 
 def test_a_use_case_that_is_not_there_ends_it_with_those_that_are(push):
-    code, said, put_out = push(use_case="glpyhs")
+    code, output, put_out = push(use_case="glpyhs")
     assert (code, put_out) == (2, {})
-    assert "there is no use case 'glpyhs' (did you mean glyphs?)" in said and "there are: glyphs, remote" in said
+    assert "there is no use case 'glpyhs' (did you mean glyphs?)" in output and "there are: glyphs, remote" in output
 
 
 def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push, tmp_path):
-    code, said, put_out = push(pushed=STEPS)
-    assert code == 0, said
+    code, output, put_out = push(pushed=STEPS)
+    assert code == 0, output
     assert put_out["images"]["promote"] == f"{REPOSITORY}/promote@{digest_of('promote')}"
     assert put_out["images"]["train"] == f"{REPOSITORY}/train@sha256:{'e' * 64}"
     assert put_out["pushed"] == [{"name": f"{REPOSITORY}/promote", "digest": digest_of("promote")}]
-    assert asked(tmp_path, "push") == ["promote"]
-    assert asked(tmp_path, "pull") == []
+    assert list_images(tmp_path, "push") == ["promote"]
+    assert list_images(tmp_path, "pull") == []
 
 
-def asked(folder, word):
+def list_images(folder, word):
     """The images of which docker was asked something."""
     lines = [line.split() for line in (folder / "asked").read_text().splitlines()]
-    return [re.split("[:@]", words[-1].rpartition("/")[2])[0] for words in lines if words[0] == word]
+    return [re.split("[:@]", args[-1].rpartition("/")[2])[0] for args in lines if args[0] == word]
 
 
 def test_a_changed_model_is_built_on_its_framework_which_is_pulled_by_digest_and_not_pushed(push, tmp_path):
-    code, said, put_out = push(pushed=["sklearn", "keras", "build", "link", "evaluate"], lacks=["train", "keras"])
-    assert code == 0, said
+    code, output, put_out = push(pushed=["sklearn", "keras", "build", "link", "evaluate"], lacks=["train", "keras"])
+    assert code == 0, output
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
     assert f"pull --quiet {REPOSITORY}/keras@sha256:{'e' * 64}" in (tmp_path / "asked").read_text()
-    assert asked(tmp_path, "pull") == ["keras"]
+    assert list_images(tmp_path, "pull") == ["keras"]
 
 
 def test_what_lies_below_an_image_that_is_there_is_neither_built_nor_pushed(push, tmp_path):
     (tmp_path / "clone/usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     pushed = ["keras-packages", "sklearn-packages", "build", "link", "evaluate"]
-    code, said, put_out = push(pushed=pushed, lacks=["train", "keras", "keras-packages"])
-    assert code == 0, said
+    code, output, put_out = push(pushed=pushed, lacks=["train", "keras", "keras-packages"])
+    assert code == 0, output
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
-    assert asked(tmp_path, "pull") == ["keras-packages"]
+    assert list_images(tmp_path, "pull") == ["keras-packages"]
 
 
 def test_a_denied_push_ends_it_before_anything_large_is_built(push, tmp_path):
     code, _, _ = push(push="denied: permission_denied: write_package", lacks=["promote", "keras", "sklearn"])
     assert code == 1
-    assert asked(tmp_path, "push") == ["promote"]
+    assert list_images(tmp_path, "push") == ["promote"]
     assert not [line for line in (tmp_path / "asked").read_text().splitlines() if "docker/frameworks/" in line]
 
 
 def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_for_this_very_branch(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "keras", "sklearn")] + [f"evaluate@{PULL}"]
     attested.append("train@refs/pull/8/merge")  # anyone's branch
-    code, said, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
-    assert code == 0, said
-    assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in said
+    code, output, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
+    assert code == 0, output
+    assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in output
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
     assert put_out["images"]["evaluate"] == f"{REPOSITORY}/evaluate@sha256:{'e' * 64}"
 
 
 def test_an_image_is_not_built_on_a_framework_that_nobody_attests(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "evaluate", "sklearn")]
-    _, said, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
-    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "keras", "train"], said
-    assert asked(tmp_path, "pull") == []
+    _, output, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "keras", "train"], output
+    assert list_images(tmp_path, "pull") == []
 
 
 def test_only_the_images_that_were_asked_for_are_pushed(push):
-    _, said, put_out = push(pushed=["keras"], images="predict")
-    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["predict"], said
+    _, output, put_out = push(pushed=["keras"], images="predict")
+    assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["predict"], output
     assert put_out["images"].keys() == {"predict"}
 
 
@@ -220,26 +220,26 @@ def test_it_says_how_it_is_used():
 
 
 @pytest.mark.parametrize(
-    "words",
+    "answer",
     [
         'failed to configure transport: error pinging v2 registry: Get "https://ghcr.io/v2/": connection refused',
         "unauthorized: authentication required",
         "received unexpected HTTP status: 503 Service Unavailable",
     ],
 )
-def test_a_registry_that_does_not_answer_does_not_lack_the_image(push, tmp_path, words):
-    code, said, put_out = push(pushed=STEPS, answer=words)
+def test_a_registry_that_does_not_answer_does_not_lack_the_image(push, tmp_path, answer):
+    code, output, put_out = push(pushed=STEPS, answer=answer)
     assert (code, put_out) == (1, {})
-    assert f"exists: {words}" in said
+    assert f"exists: {answer}" in output
     assert "push" not in [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("words", ["denied: permission_denied", "manifest unknown"])
-def test_a_repository_that_is_not_there_yet_lacks_it(push, words):
-    assert len(push(answer=words)[2]["pushed"]) == len(ALL)
+@pytest.mark.parametrize("answer", ["denied: permission_denied", "manifest unknown"])
+def test_a_repository_that_is_not_there_yet_lacks_it(push, answer):
+    assert len(push(answer=answer)[2]["pushed"]) == len(ALL)
 
 
 def test_a_push_that_fails_ends_it(push):
-    code, said, put_out = push(push="denied: permission_denied: write_package")
+    code, output, put_out = push(push="denied: permission_denied: write_package")
     assert (code, put_out) == (1, {})
-    assert "denied: permission_denied: write_package" in said and "was not pushed" in said
+    assert "denied: permission_denied: write_package" in output and "was not pushed" in output

@@ -25,14 +25,17 @@ __all__ = ["github", "good", "whole"]  # fixtures
 
 def test_a_fresh_repository_is_set_up_and_the_second_time_changes_nothing(github):
     is_set_up(github)
-    made = github.changes()
-    assert len(made) >= 8
+    changes = github.changes()
+    assert len(changes) >= 8
     assert github.run("doctor", "acme/models") == 0, github.output
     assert github.run("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme") == 0, github.output
-    assert github.changes() == made
+    assert github.changes() == changes
     production = github.state[f"{AT}/environments/production"]["protection_rules"][0]
     assert production["prevent_self_review"] is True
-    assert [(one["type"], one["reviewer"]["id"]) for one in production["reviewers"]] == [("User", 7), ("Team", 70)]
+    assert [(reviewer["type"], reviewer["reviewer"]["id"]) for reviewer in production["reviewers"]] == [
+        ("User", 7),
+        ("Team", 70),
+    ]
     patterns = github.state[f"{AT}/environments/production/deployment-branch-policies"]["branch_policies"]
     assert [row["name"] for row in patterns] == ["main", "refs/pull/*/merge"]
 
@@ -41,12 +44,12 @@ def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(
     folder = github.clone / "usecases/other"
     shutil.copytree(github.clone / "usecases/glyphs", folder)
     own.edit(folder / "config.toml", ("[build]", '[approval]\nenvironment = "production-other"\n\n[build]'))
-    words = ("acme/models", "--reviewer", "bob", "--entity", "acme")
-    assert github.run("setup", *words, "--dry-run") == 0
+    args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
+    assert github.run("setup", *args, "--dry-run") == 0
     for name in ("production", "production-other"):
         assert f"{AT}/environments/{name} " in github.output
         assert f"gh secret set WANDB_PROMOTE_KEY --env {name} " in github.output
-    assert github.run("setup", *words) == 1, github.output  # the keys are left
+    assert github.run("setup", *args) == 1, github.output  # the keys are left
     ours = ("acme/models", "--reviewer", "carol", "--environment", "production-other")
     assert github.run("setup", *ours) == 1, github.output
     reviewers = {
@@ -76,8 +79,8 @@ def test_without_a_terminal_a_secret_is_left_and_named(github):
 
 
 def test_a_dry_run_prints_every_call_and_makes_none(github):
-    words = ("setup", "acme/models", "--reviewer", "bob", "--entity", "acme", "--dry-run")
-    assert github.run(*words) == 0
+    args = ("setup", "acme/models", "--reviewer", "bob", "--entity", "acme", "--dry-run")
+    assert github.run(*args) == 0
     assert github.changes() == []
     for path in ("environments/training", "environments/production", "rulesets", "actions/variables"):
         assert "gh api --method" in github.output and f"{AT}/{path}" in github.output
@@ -102,10 +105,10 @@ def test_the_actions_of_others_that_are_allowed_are_those_that_are_used():
 
 
 def test_a_dry_run_needs_no_gh(github, tmp_path):
-    words = ("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme", "--dry-run")
-    assert github.run(*words) == 0
+    args = ("setup", "acme/models", "--reviewer", "bob acme/ml", "--entity", "acme", "--dry-run")
+    assert github.run(*args) == 0
     with_gh = [line for line in github.output.splitlines() if line.startswith("- ")]
-    assert github.run(*words, PATH=str(tmp_path / "nothing")) == 0
+    assert github.run(*args, PATH=str(tmp_path / "nothing")) == 0
     assert github.output.startswith("`gh` is not installed")
     assert [line for line in github.output.splitlines() if line.startswith("- ")] == with_gh
     assert '"id": "the id of acme/teams/ml"' in github.output
@@ -156,12 +159,12 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
 # --- checked against GitHub's description of its API ---------------------------------------------------------------
 def described(whole, path):
     """The path of the description that a call's path is of: what is named counts more than a placeholder."""
-    words = path.partition("?")[0].strip("/").split("/")
+    segments = path.partition("?")[0].strip("/").split("/")
     fits = [
         template
         for template in whole["paths"]
-        if len(parts := template.strip("/").split("/")) == len(words)
-        and all(part == word or part.startswith("{") for part, word in zip(parts, words, strict=True))
+        if len(parts := template.strip("/").split("/")) == len(segments)
+        and all(part == word or part.startswith("{") for part, word in zip(parts, segments, strict=True))
     ]
     assert fits, f"GitHub has no {path}"
     return min(fits, key=lambda template: template.count("{"))
@@ -169,12 +172,12 @@ def described(whole, path):
 
 def wrong_in(whole, method, path, body):
     """What GitHub's description has against a call."""
-    said = whole["paths"][described(whole, path)].get(method.lower())
-    if said is None:
+    operation = whole["paths"][described(whole, path)].get(method.lower())
+    if operation is None:
         return [f"{method} {path} is not described"]
     if body is None:
         return []
-    schema = said["requestBody"]["content"]["application/json"]["schema"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
     if "$ref" in schema:
         schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     # GitHub takes `can_admins_bypass` and its description leaves it out: google/go-github#2725.
@@ -196,11 +199,11 @@ def test_every_call_is_one_that_github_describes(github, good, whole):
     calls = [json.loads(line) for line in github.calls_file.read_text().splitlines()]
     looked_at = set()
     for call in calls:
-        words = call["words"]
-        if words[0] != "api":
+        args = call["words"]
+        if args[0] != "api":
             continue
-        method, path = (words[2], words[3]) if words[1] == "--method" else ("GET", words[1])
-        body = json.loads(call["given"]) if words[-1] == "-" else None
+        method, path = (args[2], args[3]) if args[1] == "--method" else ("GET", args[1])
+        body = json.loads(call["given"]) if args[-1] == "-" else None
         assert wrong_in(whole, method, path, body) == []
         looked_at.add((method, described(whole, path)))
     assert len(looked_at) >= 20

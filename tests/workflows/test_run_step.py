@@ -106,11 +106,11 @@ def read_outputs(text: str) -> dict[str, str]:
     """As GitHub's runner reads the file: `name=value` lines, and values between delimiters."""
     outputs, lines = {}, iter(text.splitlines())
     for line in lines:
-        if found := re.match(r"([^=]+?)<<(.+)", line):
+        if match := re.match(r"([^=]+?)<<(.+)", line):
             value = []
-            while (line := next(lines)) != found[2]:
+            while (line := next(lines)) != match[2]:
                 value.append(line)
-            outputs[found[1]] = "\n".join(value)
+            outputs[match[1]] = "\n".join(value)
         else:
             name, _, value = line.partition("=")
             outputs[name] = value
@@ -124,15 +124,15 @@ def passed(command: list[str]) -> list[str]:
 
 def commands(log: str) -> list[str]:
     """The workflow commands in a log, as GitHub's runner takes them: none while they are stopped."""
-    found, stopped = [], None
+    parsed, stopped = [], None
     for line in log.splitlines():
         if stopped:
             stopped = None if line == f"::{stopped}::" else stopped
         elif line.startswith("::stop-commands::"):
             stopped = line.removeprefix("::stop-commands::")
         elif line.startswith("::"):
-            found.append(line)
-    return found
+            parsed.append(line)
+    return parsed
 
 
 def test_the_outputs_are_those_that_the_action_declares(run_step):
@@ -148,23 +148,23 @@ def test_a_step_is_confined_as_the_runner_confines_it_and_gets_its_flags_as_word
     image = seen.command.index("ghcr.io/team/models/evaluate@sha256:" + "a" * 64)
     before, after = seen.command[:image], seen.command[image + 1 :]
     assert after == ["--use-case=glyphs", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
-    taken = [word for word in before if not word.startswith("--env=")]
-    words = containers.Container(
+    options = [word for word in before if not word.startswith("--env=")]
+    expected = containers.Container(
         "n", "step", seen.command[image], after, Variables({}), [Mount(tmp_path / "out", "/out", True)], "bridge"
     )
-    local = shlex.split(words.format_command())
-    assert ["docker", *taken] == [word for word in local[: local.index(words.image)] if word != LOG_DRIVER]
+    local = shlex.split(expected.format_command())
+    assert ["docker", *options] == [word for word in local[: local.index(expected.image)] if word != LOG_DRIVER]
 
 
 def test_a_step_sees_the_variables_of_its_trade_and_no_value_is_on_a_command_line(run_step):
-    given = {"WANDB_API_KEY": "k" * 40, "WANDB_ENTITY": "", "GITHUB_TOKEN": "ghs_1", "GITHUB_SHA": "b" * 40}
-    seen = run_step({}, **given)
+    variables = {"WANDB_API_KEY": "k" * 40, "WANDB_ENTITY": "", "GITHUB_TOKEN": "ghs_1", "GITHUB_SHA": "b" * 40}
+    seen = run_step({}, **variables)
     assert passed(seen.command) == ["WANDB_API_KEY"]
     assert "k" * 40 not in " ".join(seen.command) + seen.log
-    asked = run_step({}, ASKS_GITHUB="true", **given)
-    names = set(passed(asked.command))
+    result = run_step({}, ASKS_GITHUB="true", **variables)
+    names = set(passed(result.command))
     assert names == {"WANDB_API_KEY", "GITHUB_TOKEN", "GITHUB_SHA"}
-    assert "ghs_1" not in " ".join(asked.command) + asked.log
+    assert "ghs_1" not in " ".join(result.command) + result.log
 
 
 def test_what_approval_reads_is_what_it_gets(run_step):
@@ -181,12 +181,12 @@ def test_hyperparameters_become_flags(run_step):
     text = json.dumps({"epochs": 20, "learning_rate": 0.5, "augment": True, "optimizer": "-x --out=/etc"})
     seen = run_step({}, flags={"dataset": "a/b/c:v0"}, HYPERPARAMETERS=text)
     assert seen.code == 0
-    words = ["--dataset=a/b/c:v0", "--out=/out", "--epochs=20", "--learning-rate=0.5", "--augment=true"]
-    assert seen.command[-6:] == [*words, "--optimizer=-x --out=/etc"]
+    flags = ["--dataset=a/b/c:v0", "--out=/out", "--epochs=20", "--learning-rate=0.5", "--augment=true"]
+    assert seen.command[-6:] == [*flags, "--optimizer=-x --out=/etc"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("epochs: 20", "write a JSON object"),
         ("[1]", "write a JSON object"),
@@ -199,11 +199,11 @@ def test_hyperparameters_become_flags(run_step):
         ('{"epochs": null}', "must be true, false, a number or a string"),
     ],
 )
-def test_what_is_no_hyperparameter_starts_no_container(run_step, text, said):
+def test_what_is_no_hyperparameter_starts_no_container(run_step, text, message):
     seen = run_step({}, flags={"dataset": "a/b/c:v0"}, HYPERPARAMETERS=text)
     assert (seen.code, seen.command) == (2, [])
     (line,) = commands(seen.log)
-    assert said in line
+    assert message in line
 
 
 def test_a_step_sees_the_variables_that_its_use_case_declares_and_no_other(run_step):
@@ -222,9 +222,9 @@ def test_hostile_text_stays_text(run_step, tmp_path, code):
     assert seen.code == 0  # the answer is no, which does not fail the job
     lines = HOSTILE.replace("\r\n", "\n").split("\n")
     assert seen.outputs == {"verdict": "fail", "evidence": "\n".join(lines), "version": "\n".join(lines)}
-    found = commands(seen.log)
-    assert len(found) == code
-    assert all(line.startswith("::error title=evaluate%3A fail::$(touch pwned)") for line in found)
+    parsed = commands(seen.log)
+    assert len(parsed) == code
+    assert all(line.startswith("::error title=evaluate%3A fail::$(touch pwned)") for line in parsed)
     assert f"--commit={HOSTILE}" in seen.command
     first, _, *inside, _, last = seen.summary.splitlines()
     assert (first, last) == ("<details><summary>evaluate</summary>", "</details>")
@@ -259,9 +259,9 @@ def test_the_report_stands_below_its_pages_in_wandb(run_step):
 def test_a_refusal_begins_with_the_headline(run_step):
     headline = "fail: 5.0 points lower than production, and 1,000 rows show at least 3.2 points"
     answer = {"verdict": "fail", "headline": headline, "reasons": ["no_worse: the drop is at least 3.20 points"]}
-    (found,) = commands(run_step(answer, code=1, report=f"# {headline}\n").log)
+    (command,) = commands(run_step(answer, code=1, report=f"# {headline}\n").log)
     title = "evaluate%3A fail%3A 5.0 points lower than production%2C and 1%2C000 rows show at least 3.2 points"
-    assert found == f"::error title={title}::no_worse: the drop is at least 3.20 points"
+    assert command == f"::error title={title}::no_worse: the drop is at least 3.20 points"
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])

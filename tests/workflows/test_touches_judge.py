@@ -121,15 +121,15 @@ def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, chang
 
 def test_a_pull_request_into_a_branch_has_that_branch_s_judge_and_is_merged_first(repository):
     """It changes the model alone, and what it is judged by is a gate that no one has merged into main."""
-    output, said = touches(repository, writes("usecases/glyphs/model.py", "UNITS = 16\n"), into="easy\n::error::x")
+    output, log = touches(repository, writes("usecases/glyphs/model.py", "UNITS = 16\n"), into="easy\n::error::x")
     assert output == "touches=true\n"
-    assert '"easy\\n::error::x"' in said
+    assert '"easy\\n::error::x"' in log
 
 
 def test_a_file_s_name_is_no_command(repository):
-    output, said = touches(repository, writes("steps/x\n::set-output name=touches::false\ntouches=false"))
+    output, log = touches(repository, writes("steps/x\n::set-output name=touches::false\ntouches=false"))
     assert output == "touches=true\n"
-    assert not [line for line in said.splitlines() if line.startswith("::")]
+    assert not [line for line in log.splitlines() if line.startswith("::")]
 
 
 def test_elsewhere_there_is_no_judge_to_touch(repository):
@@ -164,8 +164,8 @@ def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it
     harmless = [name for name in tracked() if script().is_harmless(name)]
     assert len(harmless) > 100
     for name, use_case in product(push_images_steps(), shipped()):
-        made = images.add_bases([images.wanted(ROOT, use_case)[name]])
-        assert not {path for image in made for path in image.inputs} & set(harmless), name
+        built = images.add_bases([images.wanted(ROOT, use_case)[name]])
+        assert not {path for image in built for path in image.inputs} & set(harmless), name
     assert not [name for name in harmless if name.startswith((".", "runner/", "steps/", "usecases/", "docker/"))]
     # What `python -m runner images` loads of this repository, which builds the image that gets the second key.
     loads = "import runner.__main__, sys; print(*(module.__file__ for module in sys.modules.values() if "
@@ -182,9 +182,9 @@ def test_the_network_that_a_pull_request_may_change_gets_into_no_image_that_may_
     for name, use_case in product(push_images_steps(), shipped()):
         model = f"usecases/{use_case}/model.py"
         assert fnmatch(model, script().MODEL)
-        made = images.add_bases([images.wanted(ROOT, use_case)[name]])
-        reads = name == "train" or (name == "evaluate" and made[-1].arguments["FRAMEWORK"] == "sklearn")
-        assert [image.name for image in made if model in image.inputs] == ([name] if reads else [])
+        built = images.add_bases([images.wanted(ROOT, use_case)[name]])
+        reads = name == "train" or (name == "evaluate" and built[-1].arguments["FRAMEWORK"] == "sklearn")
+        assert [image.name for image in built if model in image.inputs] == ([name] if reads else [])
 
 
 def shipped():
@@ -192,8 +192,8 @@ def shipped():
 
 
 def push_images_steps():
-    (found,) = re.findall(r"^STEPS = (.*)$", (ACTIONS / "push-images/push_images.py").read_text(), re.MULTILINE)
-    return ast.literal_eval(found)
+    (steps,) = re.findall(r"^STEPS = (.*)$", (ACTIONS / "push-images/push_images.py").read_text(), re.MULTILINE)
+    return ast.literal_eval(steps)
 
 
 def test_who_owns_the_judge_owns_every_file_of_it():
@@ -202,7 +202,7 @@ def test_who_owns_the_judge_owns_every_file_of_it():
     rules = [(line[0], line[1:]) for line in lines if line and not line[0].startswith("#")]
 
     def owners(name):
-        fits = [who for pattern, who in rules if pattern == "*" or owned(name, pattern)]
+        fits = [owner for pattern, owner in rules if pattern == "*" or owned(name, pattern)]
         return fits[-1]
 
     def owned(name, pattern):

@@ -13,15 +13,15 @@ def model(environment="production", self_approval=False):
     return approval.Model("glyphs", environment, self_approval)
 
 
-def asked(how="github", of=None, **changes):
-    approval.check_flags(None, how)
-    return approval.check(None, how, of or evidence(), model(**changes))
+def check_approval(method="github", of=None, **changes):
+    approval.check_flags(None, method)
+    return approval.check(None, method, of or evidence(), model(**changes))
 
 
-def refused(how="github", **arguments):
+def refused(method="github", **arguments):
     with pytest.raises(StepError) as stopped:
-        asked(how, **arguments)
-    said = f"{stopped.value} {stopped.value.hint}"
-    assert TOKEN not in said
-    assert said.isprintable() and len(said) < 600, said
+        check_approval(method, **arguments)
+    message = f"{stopped.value} {stopped.value.hint}"
+    assert TOKEN not in message
+    assert message.isprintable() and len(message) < 600, message
     return stopped.value.name

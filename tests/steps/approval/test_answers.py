@@ -16,7 +16,7 @@ from modelgate.errors import StepError
 from modelgate.promotion import approval
 from modelgate.promotion.approval import api
 from modelgate.text import to_line
-from tests.steps.approval.asking import asked, refused
+from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import PULLS, REVIEWS, RUN, TOKEN, approved, pull, review
 
 
@@ -54,7 +54,7 @@ def test_the_number_of_a_pull_request_is_one(github):
 def test_what_is_no_json_is_called_so(github):
     github.answers[RUN] = b"<html>"
     with pytest.raises(StepError, match="approvals is not JSON"):
-        asked()
+        check_approval()
 
 
 def test_an_answer_without_end_is_given_up(github, monkeypatch):
@@ -67,7 +67,7 @@ def test_an_answer_without_end_is_given_up(github, monkeypatch):
 def test_github_says_no(github, status, code):
     github.answers[RUN] = status
     with pytest.raises(StepError) as stopped:
-        asked()
+        check_approval()
     assert (stopped.value.name, stopped.value.exit_code) == ("github_refused", code)
     assert [path for path, _ in github.asked] == [RUN]  # a redirect is not followed: the token stays here
 
@@ -152,9 +152,9 @@ def test_a_token_that_is_none(github, monkeypatch, token):
     assert refused() == "github_token"
 
 
-@pytest.mark.parametrize(("given", "used"), [("", TOKEN), ("ghs_of_another_repository", "ghs_of_another_repository")])
-def test_what_is_posted_has_the_token_of_the_job_unless_another_is_given(github, given, used):
-    api.post("repos/team/consumer/dispatches", {"event_type": "promoted"}, given)
+@pytest.mark.parametrize(("token", "used"), [("", TOKEN), ("ghs_of_another_repository", "ghs_of_another_repository")])
+def test_what_is_posted_has_the_token_of_the_job_unless_another_is_given(github, token, used):
+    api.post("repos/team/consumer/dispatches", {"event_type": "promoted"}, token)
     assert github.posted == [("/repos/team/consumer/dispatches", {"event_type": "promoted"}, f"Bearer {used}")]
 
 

@@ -15,7 +15,7 @@ from tests.steps.approval.asking import model
 
 
 @pytest.mark.parametrize(
-    ("on_github", "approver", "how", "name", "code"),
+    ("on_github", "approver", "method", "name", "code"),
     [
         (False, None, None, "no_approval", 1),
         (False, " \n", None, "no_approval", 1),
@@ -28,12 +28,12 @@ from tests.steps.approval.asking import model
         (True, "ada", "github", "two_approvals", 2),
     ],
 )
-def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, how, name, code):
+def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, method, name, code):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     if on_github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with pytest.raises(StepError) as stopped:
-        approval.check_flags(approver, how)
+        approval.check_flags(approver, method)
     assert (stopped.value.name, stopped.value.exit_code) == (name, code)
 
 

@@ -14,7 +14,7 @@ import pytest
 from modelgate.promotion import approval
 from modelgate.promotion.approval import api, merge
 from runner import images
-from tests.steps.approval.asking import asked, refused
+from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import (
     COMMITS,
     FILES,
@@ -38,7 +38,7 @@ from tests.workflows.files import workflows
 
 def test_a_review_of_what_was_merged_approves(github):
     github.answers[REVIEWS] = [review("bob", body="Ship\x1b[2J it.")]
-    assert asked("merge") == approval.Approval(
+    assert check_approval("merge") == approval.Approval(
         "bob", "merge", "Ship [2J it.", f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
     )
 
@@ -46,7 +46,7 @@ def test_a_review_of_what_was_merged_approves(github):
 def test_a_pull_request_whose_last_commit_became_the_branchs_is_one_that_was_merged(github):
     github.answers |= {PULLS: [pull(merge_commit_sha=OTHER, head=pull()["head"] | {"sha": MERGE})]}
     github.answers[REVIEWS] = [review("bob", commit=MERGE)]
-    assert asked("merge").approver == "bob"
+    assert check_approval("merge").approver == "bob"
 
 
 @pytest.mark.parametrize("event", ["workflow_dispatch", "pull_request", "schedule", "\x1b[2J"])
@@ -67,7 +67,7 @@ def rolls_back(github, text='version = "v3"\nreason = "Wrong labels."\n', name=R
 
 
 def test_a_merge_approves_the_rollback_that_it_asks_for(github):
-    assert asked("merge", of=rolls_back(github)).approver == "bob"
+    assert check_approval("merge", of=rolls_back(github)).approver == "bob"
     assert f"/repos/{REPOSITORY}/contents/{ROLLBACK}?ref={MERGE}" in [path for path, _ in github.asked]
 
 
@@ -113,7 +113,7 @@ def test_a_merge_approves_no_rollback(github, policy):
 def test_the_review_of_what_changes_no_model_approves_none(github, changed, can):
     github.answers |= {REVIEWS: [review("bob")], FILES: [*[file("docs/x.md")] * 150, changed]}
     if can:
-        assert asked("merge").approver == "bob"
+        assert check_approval("merge").approver == "bob"
     else:
         assert refused("merge") == "changes_no_model"
 
@@ -134,20 +134,20 @@ def inputs(name):
 def test_files_without_end_are_given_up(github, monkeypatch):
     monkeypatch.setattr(api, "_MAX_PAGES", 2)
     github.answers |= {REVIEWS: [review("bob")], FILES: [file()] + [file("docs/x.md")] * 250}
-    assert asked("merge").approver == "bob"
+    assert check_approval("merge").approver == "bob"
     github.answers[FILES] = github.answers[FILES][1:]
     assert refused("merge") == "github_answer_unknown"
 
 
 def test_the_pull_request_of_a_deleted_account_is_reviewed_as_any_other(github):
     github.answers |= {PULLS: [pull() | {"user": None}], REVIEWS: [review("bob")]}
-    assert asked("merge").approver == "bob"
+    assert check_approval("merge").approver == "bob"
 
 
 @pytest.mark.parametrize("permission", ["admin", "write"])
 def test_who_may_write_may_approve_the_merge(github, permission):
     github.answers |= {REVIEWS: [review("carol")], **may_write("carol", permission)}
-    assert asked("merge").approver == "carol"
+    assert check_approval("merge").approver == "carol"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_nobody_with_a_say_approved_the_merge(github, reviews):
 @pytest.mark.parametrize("state", ["COMMENTED", "PENDING"])
 def test_what_is_no_verdict_takes_no_approval_back(github, state):
     github.answers[REVIEWS] = [review("bob"), review("bob", state)]
-    assert asked("merge").approver == "bob"
+    assert check_approval("merge").approver == "bob"
 
 
 @pytest.mark.parametrize(("author", "approves"), [("ada", "Ada"), ("Ada", "ada")])
@@ -229,6 +229,6 @@ def test_reviews_are_read_to_the_last_page(github):
 def test_reviews_without_end_are_given_up(github, monkeypatch):
     monkeypatch.setattr(api, "_MAX_PAGES", 2)
     github.answers[REVIEWS] = [review("bob")] * 199
-    assert asked("merge").approver == "bob"
+    assert check_approval("merge").approver == "bob"
     github.answers[REVIEWS] += [review("bob", "DISMISSED")]
     assert refused("merge") == "github_answer_unknown"

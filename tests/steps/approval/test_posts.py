@@ -15,9 +15,9 @@ from tests.steps.github import DEPLOYMENTS, REPOSITORY, TOKEN
 DISPATCHES = f"/repos/{REPOSITORY}/dispatches"
 
 
-@pytest.mark.parametrize(("given", "used"), [((), TOKEN), (("",), TOKEN), (("another",), "another")])
-def test_the_jobs_token_is_used_unless_another_is_given(github, given, used):
-    api.post(f"{DEPLOYMENTS[1:]}/8/statuses", {"state": "success"}, *given)
+@pytest.mark.parametrize(("tokens", "used"), [((), TOKEN), (("",), TOKEN), (("another",), "another")])
+def test_the_jobs_token_is_used_unless_another_is_given(github, tokens, used):
+    api.post(f"{DEPLOYMENTS[1:]}/8/statuses", {"state": "success"}, *tokens)
     assert github.posted == [(f"{DEPLOYMENTS}/8/statuses", {"state": "success"}, f"Bearer {used}")]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.steps.approval.asking import asked, refused
+from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import (
     COMMITS,
     ITS_WORKFLOW,
@@ -32,12 +32,12 @@ from tests.steps.github import (
 )
 
 
-@pytest.mark.parametrize("who", ["ada", "Ada", "carol", "dan", "eve"])
-def test_who_opened_wrote_committed_or_pushed_may_not_approve_the_pull_request(pull_request, who):
-    pull_request.answers[RUN] = [approved(who)]
+@pytest.mark.parametrize("role", ["ada", "Ada", "carol", "dan", "eve"])
+def test_who_opened_wrote_committed_or_pushed_may_not_approve_the_pull_request(pull_request, role):
+    pull_request.answers[RUN] = [approved(role)]
     assert refused() == "self_approval"
     pull_request.answers[RUN] += [approved("bob")]
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
 
 
 @pytest.mark.parametrize("attempt", ["first", "again"])
@@ -48,7 +48,7 @@ def test_who_only_merged_may_approve_and_who_wrote_it_may_not(github, monkeypatc
     github.answers[RUN] = [approved("ada"), approved("carol")] + ([approved("dan")] if attempt == "again" else [])
     assert refused() == "self_approval"
     github.answers[RUN] += [approved("bob")]
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
 
 
 def test_who_pushed_without_a_pull_request_may_not_approve_it(github, monkeypatch):
@@ -71,7 +71,7 @@ def test_a_commit_that_is_none_names_nobody(pull_request, spoiled):
 
 def test_a_pull_request_whose_authors_github_does_not_list_is_refused(pull_request):
     pull_request.answers |= {RUN: [approved("bob")], COMMITS: [commit("carol")] * 249}
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
     pull_request.answers[COMMITS] += [commit("carol")]
     assert refused() == "too_many_commits"
 
@@ -87,7 +87,7 @@ def test_a_pull_request_with_another_last_commit_is_not_promoted(pull_request, h
     assert refused() == "pull_request_moved"
 
 
-@pytest.mark.parametrize("how", ["github", "merge"])
+@pytest.mark.parametrize("method", ["github", "merge"])
 @pytest.mark.parametrize(
     ("status", "conclusion", "supersedes"),
     [
@@ -98,7 +98,7 @@ def test_a_pull_request_with_another_last_commit_is_not_promoted(pull_request, h
         ("completed", "cancelled", False),
     ],
 )
-def test_only_the_newest_run_of_a_branch_is_approved(github, how, status, conclusion, supersedes):
+def test_only_the_newest_run_of_a_branch_is_approved(github, method, status, conclusion, supersedes):
     newer = workflow_run(id=4712, run_number=10, status=status, conclusion=conclusion)
     older = workflow_run(id=4710, run_number=8, status="waiting")
     runs = [newer, workflow_run(), older]
@@ -106,20 +106,20 @@ def test_only_the_newest_run_of_a_branch_is_approved(github, how, status, conclu
     github.answers |= {NEWER_JOBS: jobs("changed", "remote / images", "glyphs / images", "glyphs / build")}
     github.answers |= {RUN: [approved("bob")], REVIEWS: [review("bob")]}
     if supersedes:
-        assert refused(how) == "superseded"
+        assert refused(method) == "superseded"
     else:
-        assert asked(how).approver == "bob"
+        assert check_approval(method).approver == "bob"
     (question,) = [path for path, _ in github.asked if path.startswith(ITS_WORKFLOW)]
     assert question.endswith("?event=push&branch=main&per_page=100")
 
 
-@pytest.mark.parametrize("how", ["github", "merge"])
+@pytest.mark.parametrize("method", ["github", "merge"])
 @pytest.mark.parametrize("names", [[], ["changed"], ["remote / evaluate"], ["glyphs2 / build"], ["glyphs"]])
-def test_a_newer_run_about_other_models_supersedes_nothing(github, how, names):
+def test_a_newer_run_about_other_models_supersedes_nothing(github, method, names):
     newer = workflow_run(id=4712, run_number=10, status="waiting")
     github.answers |= {ITS_WORKFLOW: {"total_count": 2, "workflow_runs": [newer, workflow_run()]}}
     github.answers |= {NEWER_JOBS: jobs(*names), RUN: [approved("bob")], REVIEWS: [review("bob")]}
-    assert asked(how).approver == "bob"
+    assert check_approval(method).approver == "bob"
 
 
 def test_the_jobs_of_a_newer_run_are_read_to_the_last_page(github):
@@ -170,5 +170,5 @@ def test_a_ref_that_is_none(github, monkeypatch, ref):
 def test_a_branch_is_no_pull_request_whatever_its_name(github, monkeypatch, ref):
     monkeypatch.setenv("GITHUB_REF", ref)
     github.answers[RUN] = [approved("bob")]
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
     assert PULL not in [path for path, _ in github.asked]

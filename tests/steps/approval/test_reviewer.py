@@ -10,13 +10,13 @@ import pytest
 
 from modelgate.errors import StepError
 from modelgate.promotion import approval
-from tests.steps.approval.asking import asked, refused
+from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import REPOSITORY, RUN, THIS_RUN, approved, evidence, workflow_run
 
 
 def test_a_reviewer_approves_this_attempt(github):
     github.answers[RUN] = [approved("bob", "Fine\x1b[2J‮ by me")]
-    assert asked() == approval.Approval(
+    assert check_approval() == approval.Approval(
         "bob", "github", "Fine [2J by me", f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2"
     )
 
@@ -34,7 +34,7 @@ def test_a_use_case_with_an_environment_of_its_own_is_approved_there_alone(githu
     github.answers[RUN] = [approved("bob")]
     assert refused(environment="production-glyphs") == "no_approval"
     github.answers[RUN] += [approved("carol", environment="production-glyphs")]
-    assert asked(environment="production-glyphs").approver == "carol"
+    assert check_approval(environment="production-glyphs").approver == "carol"
     github.answers[RUN] = [approved("root", state="skipped", environment="production-glyphs")]
     assert (refused(), refused(environment="production-glyphs")) == ("no_approval", "bypassed")
 
@@ -54,7 +54,7 @@ def test_an_administrator_who_did_not_wait_approved_nothing(github, others):
 
 def test_a_reviewer_beside_a_bypass_is_enough(github):
     github.answers[RUN] = [approved("root", state="skipped"), approved("bob")]
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
 
 
 def test_an_account_that_was_deleted_approves_nothing_and_blocks_nobody(github):
@@ -62,7 +62,7 @@ def test_an_account_that_was_deleted_approves_nothing_and_blocks_nobody(github):
     github.answers[RUN] = [nobody]
     assert refused() == "no_approval"
     github.answers[RUN] = [nobody, approved("bob")]
-    assert asked().approver == "bob"
+    assert check_approval().approver == "bob"
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -71,7 +71,7 @@ def test_an_approval_of_the_attempt_before_does_not_count(github, newest_first):
     github.answers[RUN] = [approved("bob")]
     assert refused(of=before) == "no_approval"
     github.answers[RUN] = [approved("bob"), approved("carol")][:: -1 if newest_first else 1]
-    assert asked(of=before).approver == "carol"
+    assert check_approval(of=before).approver == "carol"
 
 
 def test_an_approval_that_is_new_is_not_enough_where_one_that_was_counted_is_gone(github):
@@ -87,7 +87,7 @@ def test_evidence_that_does_not_say_whose_approvals_it_counted(github, counted):
 
 def test_the_same_reviewer_may_approve_again(github):
     github.answers[RUN] = [approved("bob"), approved("bob", "Again.")]
-    assert asked(of=evidence(approvals=1, approvers=["bob"])).approver == "bob"
+    assert check_approval(of=evidence(approvals=1, approvers=["bob"])).approver == "bob"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_evidence_of_another_attempt(github, change):
 
 def test_evidence_of_another_attempt_says_of_which(github):
     with pytest.raises(StepError, match=r"is from run 4711 of team/models, attempt 1, but this is run .*, attempt 2:"):
-        asked(of=evidence(run_attempt=1))
+        check_approval(of=evidence(run_attempt=1))
 
 
 def test_evidence_from_a_laptop(github):
@@ -122,7 +122,7 @@ def test_who_started_the_run_may_not_approve_it(github, monkeypatch, starter, st
     github.answers[THIS_RUN] = workflow_run(event="workflow_dispatch")
     github.answers[RUN] = [approved(approves)]
     assert refused() == "self_approval"
-    assert asked(self_approval=True).approver == approves
+    assert check_approval(self_approval=True).approver == approves
 
 
 def test_self_approval_hides_behind_no_older_approval(github):
@@ -132,4 +132,4 @@ def test_self_approval_hides_behind_no_older_approval(github):
 
 def test_another_reviewer_beside_the_starter_is_enough(github):
     github.answers[RUN] = [approved("ada"), approved("bob", "I did not start it."), approved("ada")]
-    assert (asked().approver, asked().comment) == ("bob", "I did not start it.")
+    assert (check_approval().approver, check_approval().comment) == ("bob", "I did not start it.")
