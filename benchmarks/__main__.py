@@ -101,7 +101,7 @@ def keep_figures(figures: Mapping[str, Any], out: Path | None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    # If it is ended from outside, it still ends the servers that it started.
+    # If a signal ends it, it still ends the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [args.only] if args.only else list(page.MEASUREMENTS)
     python, left_out = None, []

@@ -39,14 +39,14 @@ DATATYPES = {"BYTES": np.object_, "FP32": np.float32, "FP64": np.float64, "INT64
 
 
 class Sides(NamedTuple):
-    """Of the bare model, and of the service: one figure for each call, or one for each round."""
+    """The figures of the bare model and of the service: one per call, or one per round."""
 
     bare: list[float]
     service: list[float]
 
 
 def sample(project: Project) -> dict[str, Any]:
-    """Of a model of images and of one of a table: p99 of a single row in ms, and rows a second in batches."""
+    """Measure an image model and a table model: p99 of a single row in ms, and rows per second in batches."""
     results: dict[str, Any] = {"images": copy_use_case(), "table": TABLE}
     for kind in P99_AT_MOST:
         name = results[kind]
@@ -80,7 +80,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 @contextmanager
 def run_service(project: Project, name: str, folder: Path) -> Iterator[int]:
-    """The service with the address of the bare call, over the version in production; its port. folder: for its log."""
+    """Run the service of the version in production, with the bare call; yield its port. folder: for its log."""
     with serve(project, name):
         pass  # it has verified the version, and kept it
     port = find_free_port()
@@ -92,7 +92,7 @@ def run_service(project: Project, name: str, folder: Path) -> Iterator[int]:
 
 
 class Client:
-    """One connection to the service. rows: of each request and each bare call."""
+    """One connection to the service. rows: how many each request and each bare call has."""
 
     def __init__(self, port: int, name: str, rows: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -100,16 +100,16 @@ class Client:
         self._body, self._headers = _request(json.loads(self._ask("GET", "/example")), rows)
 
     def reconnect(self) -> None:
-        """Before a round, because the service closes a connection on which nothing was asked for seconds."""
+        """Connect again before a round: the service closes a connection that was idle for seconds."""
         self._connection.close()
         self._connection.connect()
 
     def time_bare(self, calls: int) -> list[float]:
-        """Return seconds of each bare call."""
+        """Return the seconds of each bare call."""
         return list(json.loads(self._ask("GET", f"/bare?rows={self._rows}&calls={calls}")))
 
     def time_requests(self, calls: int) -> list[float]:
-        """Return seconds of each request, one after the other."""
+        """Return the seconds of each request; they are sent one after the other."""
         seconds = []
         for _ in range(calls):
             began = time.perf_counter()
@@ -129,7 +129,7 @@ class Client:
 
 
 def time_singles(client: Client) -> Sides:
-    """Return seconds of each call, the sides in turn."""
+    """Return the seconds of each call; the two sides take turns."""
     times = Sides([], [])
     for number in range(ROUNDS + 1):
         bare, service = client.time_bare(SINGLE_CALLS), client.time_requests(SINGLE_CALLS)
@@ -140,7 +140,7 @@ def time_singles(client: Client) -> Sides:
 
 
 def time_batches(*clients: Client) -> Sides:
-    """Return rows a second in each round, the sides in turn; the requests come from all clients at once."""
+    """Return the rows per second of each round; the two sides take turns, and all clients send at once."""
     rates = Sides([], [])
     for number in range(ROUNDS + 1):
         bare_s = sum(clients[0].time_bare(BATCH_CALLS * len(clients)))
@@ -150,7 +150,7 @@ def time_batches(*clients: Client) -> Sides:
         with ThreadPoolExecutor(len(clients)) as pool:
             list(pool.map(lambda client: client.time_requests(BATCH_CALLS), clients))
         service_s = time.perf_counter() - began
-        if number:  # the first is for both to warm up
+        if number:  # the first round warms both up
             rows = BATCH * BATCH_CALLS * len(clients)
             rates.bare.append(rows / bare_s)
             rates.service.append(rows / service_s)
@@ -158,7 +158,7 @@ def time_batches(*clients: Client) -> Sides:
 
 
 def _request(example: Mapping[str, Any], rows: int) -> tuple[bytes, dict[str, str]]:
-    """Return the example's row as often as there are to be rows, as a client that others wrote sends it."""
+    """Return a request with the example's row, repeated, as a third-party client sends it."""
     inputs = []
     for item in (repeat_row(item, rows) for item in example["inputs"]):
         tensor = InferInput(item["name"], item["shape"], item["datatype"])

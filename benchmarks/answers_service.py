@@ -30,7 +30,7 @@ POLL_S = 3600.0  # W&B is not asked while this measures
 
 
 class WithBareCalls:
-    """The service's application, and the bare model that answers in it."""
+    """The service's application, with the bare model in the same process."""
 
     def __init__(self, app: ASGIApp, follower: Follower) -> None:
         self._app, self._follower = app, follower
@@ -44,7 +44,7 @@ class WithBareCalls:
         await JSONResponse(seconds)(scope, receive, send)
 
     def _call(self, rows: int, calls: int) -> list[float]:
-        """Return the seconds of each call, of rows that are the example's."""
+        """Return the seconds of each call; every row is the example's."""
         if (running := self._follower.running) is None:
             raise RuntimeError("no version is loaded")
         model, interface = running.model, self._follower.interface
@@ -59,7 +59,7 @@ class WithBareCalls:
 
 
 def repeat_row(item: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Return a tensor of one row in JSON, as often as there are to be rows."""
+    """Return a JSON tensor of one row, with that row repeated."""
     return {**item, "shape": [rows, *item["shape"][1:]], "data": item["data"] * rows}
 
 

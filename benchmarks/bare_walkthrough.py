@@ -19,7 +19,7 @@ from tests import own
 
 
 def start_tensorflow(seed: int) -> None:
-    """One thread and the settings without which the same inputs do not give the same weights."""
+    """Set one thread and deterministic operations; otherwise the same inputs give other weights."""
     os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     import keras
@@ -32,7 +32,7 @@ def start_tensorflow(seed: int) -> None:
 
 
 def walk(use_case: str, **changes: Any) -> tuple[float, float]:
-    """Loss (nats per row) and accuracy (fraction) on the eval rows, trained as `config.toml` and `changes` say."""
+    """Train as `config.toml` and `changes` say; return loss (nats per row) and accuracy (fraction) on the eval rows."""
     settings = config.load(use_case)
     train: Mapping[str, Any] = {**settings.train, **changes}
 

@@ -152,7 +152,7 @@ def _create_row(step: int) -> str:
 
 
 def _create_system_row(number: int) -> str:
-    """Return what the SDK measures of a machine with some processors and disks, every 15 seconds."""
+    """Return what the SDK logs about a machine with several processors and disks every 15 seconds."""
     values = {f"system.cpu.{core}.cpu_percent": number % 100 for core in range(32)}
     return json.dumps({"_runtime": 15 * number, "_timestamp": 1.7e9 + 15 * number, "_wandb": True, **values})
 
@@ -175,7 +175,7 @@ def _create_table(rows: int, number: int) -> str:
 
 
 def _time_page(server: Server, path: str) -> dict[str, Any]:
-    """Return milliseconds of each of several looks, and the kilobytes of one."""
+    """Return the milliseconds of several requests for a page, and its size in kilobytes."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     cookie = _log_in(connection)
     times, size = [], 0

@@ -16,8 +16,8 @@ from benchmarks.timing import Failed
 from runner import engine, images
 
 NO_ENGINE = 3  # of the runner: no container engine
-UNCHANGED_S = 5.0  # the most that the loop in containers may take when nothing has changed
-# MB over the base, the most that each may have.
+UNCHANGED_S = 5.0  # the limit for the loop in containers when nothing has changed
+# The most MB that each image may add to the base.
 LIMITS = {
     "build": 520,
     "train": 1250,
@@ -32,13 +32,13 @@ LIMITS = {
 
 def prepare() -> dict[str, str]:
     """
-    Return every image's reference by its name, built where it is missing; raises Unavailable without an engine, Failed.
+    Build the missing images; return every image's reference by name. Raises Failed, or Unavailable without an engine.
     """
     done = subprocess.run(
         [sys.executable, "-m", "runner", "images"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        # Before it comes the progress of the builds.
+        # The progress of the builds comes first.
         reason = f"\n{done.stderr}".partition("\nerror: ")[2].strip() or done.stderr.strip()
         raise Unavailable(reason.splitlines()[0]) if done.returncode == NO_ENGINE else Failed(reason)
     return dict(line.split("=", 1) for line in done.stdout.splitlines())

@@ -4,8 +4,8 @@ Run our server, but discard every file of an artifact: only HTTP, GraphQL and th
     python -m benchmarks.discarding --data DIR --port N
 
 The address of an upload is not checked, its bytes are neither hashed nor written, nothing is synced to the disk. Only
-their number is kept: the commit compares it with the manifest's, as it does for real. To which version a file came is
-not kept either, so a version may be made of any file.
+their size is kept: the commit compares it with the manifest's, as the real one does. The version that a file was
+uploaded for is not kept either, so a version may be made of any file.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ sizes: dict[str, int] = {}
 
 
 class Discarding(blobs.Blobs):
-    """Has the manifests, and says that all files exist."""
+    """Keeps the manifests, and says that all files exist."""
 
     def get_size(self, md5: str) -> int | None:
         return sizes[md5] if md5 in sizes else super().get_size(md5)
 
     def is_right(self, md5: str) -> bool:
-        """There are no bytes to look at."""
+        """Say that the bytes are right: there are none to look at."""
         return self.get_size(md5) is not None
 
     def make_durable(self, md5s: Collection[str]) -> None:
@@ -39,7 +39,7 @@ class Discarding(blobs.Blobs):
 
 
 class Forgetful(db.Database):
-    """A commit does not wait for the disk."""
+    """A database whose commits do not wait for the disk."""
 
     def _connect(self) -> Any:
         connection = super()._connect()
@@ -57,7 +57,7 @@ async def discard(request: Request) -> Response:
 
 
 def list_entitled(_db: Any, _blobs: Any, _user: Any, wanted: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Stands in for manifests.select_entitled."""
+    """Replaces manifests.select_entitled."""
     return set(wanted)
 
 

@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def time_command(project: Project, name: str, *arguments: str) -> float:
-    """One command of the runner, approved; returns its seconds."""
+    """Run a command of the runner, approved in advance; return its seconds."""
     command = [sys.executable, "-m", "runner", *arguments, "--approver", "drill"]
     done = run_timed(command, project.env, project.root)
     print(f"{name}: {done.seconds:.1f} s", flush=True)
@@ -69,7 +69,7 @@ def time_command(project: Project, name: str, *arguments: str) -> float:
 
 @contextmanager
 def serve(project: Project, name: str) -> Iterator[int]:
-    """The service, next to the copy's server, once it answers; its port."""
+    """Run the service on the copy's server; yield its port once it answers."""
     port = free_port()
     command = [sys.executable, "-m", "runner", "serve-model", "--use-case", name, "--port", str(port)]
     serving = subprocess.Popen(command, cwd=project.root, env=project.env, stdin=subprocess.DEVNULL)
@@ -112,14 +112,14 @@ class Load:
                     self.failures.append(f"{status}: {body[:200]!r}")
 
     def end(self) -> None:
-        """End it, and wait for what was asked."""
+        """Stop, and wait for the open requests."""
         self._ended.set()
         for thread in self._threads:
             thread.join()
 
 
 def time_answer_by(load: Load, version: str) -> float:
-    """Return seconds until the service answers with a version; Failed if it takes too long."""
+    """Return the seconds until the service answers with a version; raise Failed if that takes too long."""
     began = time.monotonic()
     while load.latest != version:
         if time.monotonic() > began + FOLLOWED_WITHIN_S:
@@ -137,7 +137,7 @@ def is_ready(port: int) -> bool:
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """One request; its status and body."""
+    """Send one request; return its status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET" if body is None else "POST", path, body)

@@ -1,8 +1,8 @@
 """
-MLflow, which the project is measured against and does not contain: in an environment of its own, `.venv-bench/`.
+Install MLflow, which the project is compared with, in a separate environment: `.venv-bench/`.
 
-Its hundred packages have no lock here. uv takes each in the newest version of one day, so that the environment is the
-same whenever it is made.
+Its hundred packages have no lock here. uv takes the newest version of each as of one day, so the environment is always
+the same.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ UV = "uv==0.13.9"
 
 
 class Unavailable(Exception):
-    """It cannot be installed on this machine; the message says why."""
+    """MLflow cannot be installed on this machine; the message says why."""
 
 
 def make_mlflow_python() -> Path:
-    """The interpreter that has MLflow; made on first use and if one of the three pins changed. Raises Unavailable."""
+    """Return the interpreter with MLflow; create it on first use or when one of the three pins changes."""
     interpreter = FOLDER / "bin" / "python"
     installed = FOLDER / "installed.txt"  # written last: without it, the environment may be incomplete
     pins = f"{MLFLOW}\n{DAY}\n{UV}\n"
@@ -42,7 +42,7 @@ def make_mlflow_python() -> Path:
 
 
 def _find_uv(folder: Path) -> str:
-    """The pinned uv, installed into this folder; without ensurepip, the one on the PATH."""
+    """Install the pinned uv into this folder and return it; without ensurepip, return the one on the PATH."""
     if find_spec("ensurepip"):
         _run([sys.executable, "-m", "venv", str(folder)])
         _run([str(folder / "bin" / "pip"), "install", "--progress-bar=off", UV])
@@ -53,7 +53,7 @@ def _find_uv(folder: Path) -> str:
 
 
 def _run(command: list[str]) -> None:
-    """Run with a line for each package on standard error; raises Unavailable with the last error on failure."""
+    """Run a command, with a line per package on standard error; raise Unavailable with the last error if it fails."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     last = ""
     for line in process.stdout or ():

@@ -35,7 +35,7 @@ SWAPS = 2000
 DROPS = (0.01, 0.02, 0.03, 0.05)
 PLANTS = 400
 EDGE_ROWS = (133, 300, 1000)
-RESAMPLED = 20  # models, each a candidate against each other
+RESAMPLED = 20  # models; each is a candidate against every other one
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Trainings:
             return cls(*(arrays[name].astype(np.int64) for name in ("labels", "ink", "answers")))
 
     def list_pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Each training as the candidate, against each other one in production."""
+        """Return every pair: each training as the candidate, against every other one in production."""
         for candidate in range(len(self.answers)):
             for production in range(len(self.answers)):
                 if candidate != production:
@@ -88,10 +88,10 @@ def compare_retrained(trainings: Trainings) -> list[tuple[str, ...]]:
 
 def plant_drop(trainings: Trainings, drop: float, plants: int, seed: int = 0) -> tuple[float, float]:
     """
-    Return how often a candidate is refused that is truly worse by `drop`, and how often the stated power says, both
+    Return how often a candidate that is truly worse by `drop` is refused, and what the stated power predicts: two
     fractions.
 
-    The candidate is a swapped pair's, equally good by construction, with rows made wrong that it had right.
+    The candidate is one of a swapped pair, equally good by construction; then rows that it had right are made wrong.
     """
     rng = np.random.default_rng(seed)
     pairs = list(trainings.list_pairs())
@@ -111,7 +111,7 @@ def plant_drop(trainings: Trainings, drop: float, plants: int, seed: int = 0) ->
 
 
 def format_line(name: str, refusals: list[tuple[str, ...]]) -> str:
-    """One row of the table: how many of how many were refused, and by which rules."""
+    """Return one row of the table: how many were refused, out of how many, and by which rules."""
     refused = [rules for rules in refusals if rules]
     rules = ", ".join(f"`{rule}` {count}" for rule, count in Counter(r for rules in refused for r in rules).items())
     return (
@@ -120,7 +120,7 @@ def format_line(name: str, refusals: list[tuple[str, ...]]) -> str:
 
 
 def compare_resampled(task: gate_trainings.Task, models: int) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
-    """For each policy of a task, what refuses models that learned from rows drawn again, each against each other."""
+    """Yield for each policy of a task which rules refuse models that learned from redrawn rows, in pairs."""
     answers = gate_trainings.retrain(task, models)
     pairs = [(ours, theirs) for ours in answers for theirs in answers if ours is not theirs]
     for policy in task.policies:
@@ -161,7 +161,7 @@ def print_populations(draws: int) -> None:
 
 
 def is_enough(case: populations.Case, rows: int) -> bool:
-    """Return whether the gate judges by the metric at all on so few rows."""
+    """Return whether the gate compares by the metric at all on so few rows."""
     random = np.random.default_rng(0)
     return all(rules.enough_rows(case.build_scores(random, rows, 0.0), case.policy).passed for _ in range(20))
 

@@ -24,7 +24,7 @@ TRUTH_ROWS = 1_000_000
 @dataclass(frozen=True)
 class Population:
     """
-    task: of the rows. draw: so many rows, by a generator, with a candidate that is worse by `worse` (0: as good as
+    draw: takes a generator, a number of rows and how much worse the candidate is (0: as good as
     production): targets, the candidate's answers, production's.
     """
 
@@ -33,12 +33,12 @@ class Population:
     draw: Callable[[np.random.Generator, int, float], tuple[Any, Any, Any]]
 
     def build_scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
-        """So many rows as the gate sees them."""
+        """Return this many rows as the gate sees them."""
         return Scores(*self.draw(random, rows, worse), rows, seen=(), task=self.task)
 
 
 def _compute_softmax(logits: Any) -> Any:
-    """Probabilities of logits (N, classes): float32, each row's sum 1."""
+    """Return the probabilities of logits (N, classes): float32, each row sums to 1."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -62,7 +62,7 @@ def _create_classes(shares: tuple[float, ...], strength: float) -> Callable[[Any
 
 
 def _draw_numbers(random: np.random.Generator, rows: int, worse: float) -> tuple[Any, Any, Any]:
-    """Waiting times: a long tail to the right, and errors that grow with them."""
+    """Draw waiting times: they have a long tail to the right, and the errors grow with them."""
     signal, shared = random.standard_normal(rows), random.standard_normal(rows)
     targets = np.exp(2 + 0.6 * signal + 0.5 * shared)
     answers = [
@@ -87,7 +87,7 @@ ALL = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What the models are truly worth by a metric, and how much the candidate is worse."""
+    """The true value of each model by a metric, and how much worse the candidate is."""
 
     candidate: float
     production: float
@@ -96,7 +96,7 @@ class Truth:
 
 @cache
 def measure_truth(population: str, policy: Policy, worse: float) -> Truth:
-    """By very many rows."""
+    """Measure the true values on very many rows."""
     drawn = ALL[population].build_scores(np.random.default_rng(1), TRUTH_ROWS, worse)
     ours, theirs = (
         metrics.compute_value(drawn.targets, answers, policy)
@@ -108,7 +108,7 @@ def measure_truth(population: str, policy: Policy, worse: float) -> Truth:
 
 @dataclass(frozen=True)
 class Case:
-    """A metric of a population. worse: how much the candidate is spoilt where it is to be worse."""
+    """A metric of a population. worse: by how much the candidate is made worse, if it should be."""
 
     population: str
     policy: Policy
@@ -120,7 +120,7 @@ class Case:
         return f"{self.population}; {metrics.get_metric(self.policy).title}"
 
     def build_scores(self, random: np.random.Generator, rows: int, worse: float) -> Scores:
-        """So many rows of the population."""
+        """Return this many rows of the population."""
         return ALL[self.population].build_scores(random, rows, worse)
 
 
@@ -143,9 +143,9 @@ CASES = (
 @dataclass(frozen=True)
 class Rates:
     """
-    Fractions of the draws. refused: by no_worse, at a drop that is exactly the margin. reached: the floor, by a model
-    that is exactly at it. better: called so, of two that are equally good. shown: non_inferior passes, at a drop that
-    is exactly the margin.
+    Fractions of the draws. refused: no_worse refuses a drop that is exactly the margin. reached: a model that is
+    exactly at the floor reaches it. better: one of two equally good models is called better. shown: non_inferior
+    passes a drop that is exactly the margin.
     """
 
     refused: float
@@ -155,7 +155,7 @@ class Rates:
 
 
 def simulate_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
-    """Return how often each method errs where it is allowed to err 5 % of times."""
+    """Return how often each method errs where it may err in 5 % of the draws."""
     random = np.random.default_rng(seed)
     true = measure_truth(case.population, case.policy, case.worse)
     limit = "at_most" if metrics.get_metric(case.policy).error else "at_least"
@@ -176,9 +176,9 @@ def simulate_edge(case: Case, rows: int, draws: int, seed: int = 0) -> Rates:
 
 def simulate_null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tuple[str, ...]]:
     """
-    Return what refuses a candidate that is as good as production, by all rules.
+    Return which of all rules refuse a candidate that is as good as production.
 
-    The margin is half a point, or of an error one part in 200; the floor is far below.
+    The margin is half a point, or 1/200 of an error; the floor is far below.
     """
     random = np.random.default_rng(seed)
     true = measure_truth(case.population, case.policy, 0.0)
@@ -189,13 +189,13 @@ def simulate_null(case: Case, rows: int, draws: int, seed: int = 0) -> list[tupl
 
 
 def list_refusing(scores: Scores, policy: Policy) -> tuple[str, ...]:
-    """Return the rules that refuse."""
+    """Return the rules that refuse these scores."""
     return tuple(outcome.rule for outcome in rules.judge(scores, policy) if outcome.blocking and not outcome.passed)
 
 
 def plant_drop(case: Case, rows: int, draws: int, seed: int = 0) -> tuple[float, float, float]:
     """
-    Return how much worse the candidate truly is, how often no_worse refuses it, and how often the stated power says.
+    Return how much worse the candidate truly is, how often no_worse refuses it, and what the stated power predicts.
     """
     from scipy.special import ndtr
 

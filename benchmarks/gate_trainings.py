@@ -28,7 +28,7 @@ WORDS = {
 @dataclass(frozen=True)
 class Rows:
     """
-    x: an array of numbers, or a list of texts. y: targets. columns: of a table, its columns by name, as arrays; the
+    x: an array of numbers, or a list of texts. y: targets. columns: the columns of a table by name, as arrays; the
     first is a category.
     """
 
@@ -37,14 +37,14 @@ class Rows:
     columns: dict[str, Any]
 
     def take(self, rows: Any) -> Rows:
-        """Return those of these indices."""
+        """Return the rows with these indices."""
         x = [self.x[row] for row in rows] if isinstance(self.x, list) else self.x[rows]
         return Rows(x, self.y[rows], {name: values[rows] for name, values in self.columns.items()})
 
 
 @dataclass(frozen=True)
 class Task:
-    """policies: what a team could ask for. fit: rows to a function that answers rows."""
+    """policies: what a team could ask for. fit: trains on rows and returns a function that answers rows."""
 
     name: str
     training: Rows
@@ -53,7 +53,7 @@ class Task:
     fit: Callable[[Rows], Callable[[Rows], Any]]
 
     def build_scores(self, candidate: Any, production: Any | None) -> Scores:
-        """Both models' answers to the eval rows, as the gate sees them."""
+        """Return both models' answers to the eval rows, as the gate sees them."""
         first = list(self.evaluation.columns.items())[:1]
         slices = {name: np.unique(values, return_inverse=True)[1] for name, values in first}
         rows = len(self.evaluation.y)
@@ -73,7 +73,7 @@ def retrain(task: Task, models: int, seed: int = 0) -> list[Any]:
 
 @cache
 def create_images() -> Task:
-    """scikit-learn's small digits, one class's answers after the other."""
+    """Return a task of scikit-learn's small digits."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -85,7 +85,7 @@ def create_images() -> Task:
 
 @cache
 def create_tables() -> Task:
-    """Customers in four regions, of whom one in eight leaves."""
+    """Return a task of customers in four regions; one in eight leaves."""
     random = np.random.default_rng(1)
     count = 3000
     region = random.integers(0, 4, count)
@@ -102,7 +102,7 @@ def create_tables() -> Task:
 
 @cache
 def create_texts() -> Task:
-    """Sentences in four subjects that share most of their words."""
+    """Return a task of sentences on four subjects that share most of their words."""
     random = np.random.default_rng(2)
     names = sorted(WORDS)
     y = random.choice(4, 2200, p=[0.4, 0.3, 0.2, 0.1])
@@ -120,7 +120,7 @@ def create_texts() -> Task:
 
 @cache
 def create_numbers() -> Task:
-    """Delays in minutes, with a long tail, of three carriers."""
+    """Return a task of the delays of three carriers in minutes, with a long tail."""
     random = np.random.default_rng(3)
     count = 3000
     category = random.integers(0, 3, count)

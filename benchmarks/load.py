@@ -25,7 +25,7 @@ from benchmarks.serving import KEY, Server
 from benchmarks.timing import DEADLINE_S, Failed, run_timed
 
 CHART_MS, IDLE_MIB, PEAK_MIB = 100.0, 150.0, 400.0
-POINTS = 500  # what `run.history()` asks for, and more than a chart is wide
+POINTS = 500  # as many as `run.history()` asks for, and more than a chart is wide
 CHARTS = 10
 CHUNK = 10_000
 
@@ -37,7 +37,7 @@ query SampledHistoryPage($project: String!, $entity: String!, $name: String!, $s
 
 
 class Size(NamedTuple):
-    """How much of everything; the targets are for the whole of it."""
+    """How much of each to log; the targets apply to the full size."""
 
     runs: int = 4
     steps: int = 25_000
@@ -84,7 +84,7 @@ def _expect_all(label: str, counts: Sequence[float], expected: int) -> Line:
 
 
 def _log_runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
-    """Steps logged by several processes at once: seconds from the first step to the last finished run."""
+    """Log steps from several processes at once; return the seconds from the first step to the last finished run."""
     names = [f"run-{number}" for number in range(size.runs)]
     logged = _run_together("log", names, server, folder, str(size.steps))
     counted = _run_together("count", names, server, folder)
@@ -95,7 +95,7 @@ def _log_runs(server: Server, folder: Path, size: Size) -> dict[str, Any]:
 
 
 def _run_together(task: str, names: list[str], server: Server, folder: Path, *rest: str) -> list[dict[str, Any]]:
-    """Return the answers of one client each, that all run at once."""
+    """Run several clients at once; return the answer of each."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load_runs", task, name, *rest],
@@ -121,7 +121,7 @@ def _run_together(task: str, names: list[str], server: Server, folder: Path, *re
 
 
 def _time_chart(server: Server, size: Size) -> dict[str, Any]:
-    """Return milliseconds of each of several questions for the points of one chart."""
+    """Return the milliseconds of several requests for the points of one chart."""
     wire = _Wire(server)
     wire.ask("/graphql", {"query": UPSERT})
     for first in range(0, size.rows, CHUNK):

@@ -17,7 +17,7 @@ from pathlib import Path
 import wandb
 
 NAME = "many"
-PAGE = 5000  # the most that the SDK asks for at once
+PAGE = 5000  # the SDK asks for no more at once
 
 
 def create_content(number: int) -> bytes:
@@ -38,7 +38,7 @@ def log(folder: Path, files: int) -> dict[str, float]:
     with wandb.init(project="load") as run:
         began = time.perf_counter()
         artifact = wandb.Artifact(NAME, type="dataset")
-        # Neither copied nor cached on the client: nothing but the upload is left.
+        # Neither copied nor cached on the client, so only the upload is measured.
         artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
         prepared = time.perf_counter()
         run.log_artifact(artifact).wait()

@@ -4,7 +4,7 @@ Log many steps in one run, or read them all back.
     python -m benchmarks.load_runs log RUN STEPS
     python -m benchmarks.load_runs count RUN
 
-Prints JSON: the Unix times of the first `log` and of the finished run; or how many rows came back, each of which has to
+Prints JSON: the Unix times of the first `log` and of the finished run; or how many rows came back, each of which must
 be the one that was logged.
 """
 
@@ -18,7 +18,7 @@ import wandb
 
 
 def create_row(step: int) -> dict[str, float]:
-    """Return what is logged at a step, and found again."""
+    """Return the row that is logged at a step and must be read back."""
     return {"loss": 1 / (step + 1), "accuracy": step % 1000 / 1000, "epoch": step // 100}
 
 

@@ -19,7 +19,7 @@ _SUMMARY_LINE = re.compile(rf"^({'|'.join(STEPS)}) +([0-9.]+) ", re.MULTILINE)
 
 
 def sample(project: Project, ours_first: bool) -> dict[str, Any]:
-    """Both sides once: seconds, accuracies (fraction), and the seconds of each step as the runner prints them."""
+    """Measure both sides once: seconds, accuracies (fraction), and each step's seconds as the runner prints them."""
     sides = [_run_loop, _run_bare] if ours_first else [_run_bare, _run_loop]
     return {"use_case": copy_use_case()} | {key: value for side in sides for key, value in side(project).items()}
 

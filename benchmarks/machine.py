@@ -16,7 +16,7 @@ PACKAGES = ("wandb", "keras", "tensorflow", "tensorflow-cpu", "numpy")
 
 
 def read_facts() -> dict[str, Any]:
-    """Processor, cores, system, versions, and how busy the machine was before the first measurement."""
+    """Return processor, cores, system, versions, and how busy the machine was before the first measurement."""
     return {
         "processor": _read_processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -45,6 +45,6 @@ def _list_packages() -> list[str]:
     for name in PACKAGES:
         try:
             packages.append(f"{name} {version(name)}")
-        except ModuleNotFoundError:  # one of the two TensorFlows is never there
+        except ModuleNotFoundError:  # only one of the two TensorFlows is installed
             continue
     return packages

@@ -66,7 +66,7 @@ def replace_between(text: str, mark: str, fresh: str) -> str:
 
 
 def list_lacking(record: Mapping[str, Any]) -> list[str]:
-    """Return the measurements that a file of `make bench` does not have, and whose rows the page would lose."""
+    """Return the measurements that a file of `make bench` lacks; the page would lose their rows."""
     return [name for name in MEASUREMENTS if not record["samples"].get(name)]
 
 

@@ -15,7 +15,7 @@ from tests import own
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = "mnist"
-# What a run reads; git's own files would only tell the commit.
+# What a run reads; git's own files would only add the commit.
 PARTS = (*own.ROOMS, "usecases")
 
 
@@ -37,7 +37,7 @@ class Project:
             else:
                 shutil.copy2(source, self.root / part)
         shutil.copytree(own.FOLDER / own.USE_CASE, self.root / "usecases" / own.USE_CASE)
-        # As in a clone that was used before; compiling is not what is measured.
+        # As in a clone that was used before: compiling is not measured.
         compileall.compile_dir(self.root, quiet=1)
         home = folder / "home"
         home.mkdir()
@@ -61,6 +61,6 @@ class Project:
         return done
 
     def answer(self, step: str) -> dict[str, Any]:
-        """Return what a step answered in the last run."""
+        """Return the result of a step in the last run."""
         answer: dict[str, Any] = json.loads((self.root / ".modelgate" / "out" / step / "result.json").read_text())
         return answer

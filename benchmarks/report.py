@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Line(NamedTuple):
-    """`met` is None where nothing was aimed at."""
+    """`met` is None if there is no target."""
 
     label: str
     figure: str
@@ -26,14 +26,14 @@ def get_column(samples: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 
 def format_values(values: Sequence[float], unit: str = "s", digits: int = 1) -> str:
-    """`12.3 s (11.9 to 14.0)`, or `12.3 s` of a single one."""
+    """Return `12.3 s (11.9 to 14.0)`, or `12.3 s` for a single value."""
     median = statistics.median(values)
     spread = f" ({min(values):,.{digits}f} to {max(values):,.{digits}f})" if len(values) > 1 else ""
     return f"{median:,.{digits}f} {unit}{spread}"
 
 
 def compute_ratio(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Within each repetition."""
+    """Return the ratio of each repetition."""
     return [value / other for value, other in zip(values, others, strict=True)]
 
 

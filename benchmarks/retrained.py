@@ -26,7 +26,7 @@ SEEDS = range(20)
 
 
 def run_trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
-    """Models of a use case, trained here and now as its defaults say, and what they answer."""
+    """Train models of a use case with its defaults; return their answers."""
     size = config.load(use_case).build
     dataset: Dataset = usecase.load_part(use_case, "data").load(size.rows, size.eval_rows)
     groups = usecase.load_part(use_case, "behaviour").slices(dataset.x_eval, dataset.y_eval)
@@ -38,7 +38,7 @@ def run_trainings(use_case: str, seeds: Iterable[int] = SEEDS) -> Trainings:
 
 
 def train_and_ask(use_case: str, dataset: Dataset, seed: int) -> Any:
-    """Return what a model trained with this seed answers: int64 (1 + variations, N)."""
+    """Return the answers of a model trained with this seed: int64 (1 + variations, N)."""
     hyperparameters = dict(config.load(use_case).train) | {"seed": seed}
     keras_format.start(seed, threads=1)
     part, task = usecase.load_part(use_case, "model"), config.load(use_case).task

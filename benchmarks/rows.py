@@ -46,7 +46,7 @@ def load(rows: int, eval_rows: int) -> Dataset:
 
 def sample(project: Project, rows: int = ROWS, eval_rows: int = EVAL_ROWS) -> dict[str, Any]:
     """
-    Return seconds, and GiB at their highest, of each step with what it starts. project: a copy that nothing was run in.
+    Return the seconds and the peak GiB of each step with its children. project: a copy in which nothing has run yet.
     """
     _write_use_case(project.root)
     results: dict[str, Any] = {"rows": rows + eval_rows}
@@ -90,7 +90,7 @@ def _write_use_case(root: Path) -> None:
 
 
 def _measure(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[dict[str, Any], float]:
-    """Return what a step answers, and the GiB that it and its children took at most; raises Failed if it ends badly."""
+    """Return a step's result and the peak GiB of it and its children; raise Failed if it fails."""
     process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peak, done = [0.0], threading.Event()
 
@@ -112,7 +112,7 @@ def _measure(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple
 
 
 def _read_resident_gib(pid: int) -> float:
-    """Of a process and its children, together."""
+    """Return the resident GiB of a process and its children together."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.project import ROOT
 from benchmarks.timing import Failed, build_environment
 
-START_DEADLINE_S = 180.0  # MLflow makes its database and starts four workers first
+START_DEADLINE_S = 180.0  # MLflow first creates its database and starts four workers
 KEY = "local-" + "0" * 40
 
 
@@ -32,7 +32,7 @@ class Server:
     started: float
 
     def read_memory(self) -> dict[str, float]:
-        """Resident MiB, now and at their highest, of this process alone; nothing where there is no /proc."""
+        """Return the resident MiB of this process alone, now and at its peak; empty without /proc."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
@@ -43,7 +43,7 @@ class Server:
 
 @contextmanager
 def serve_ours(folder: Path, module: str = "modelgate_server") -> Iterator[Server]:
-    """Our server, or a `module` that takes its flags, on an empty data folder."""
+    """Run our server, or a `module` that takes its flags, on an empty data folder."""
     port = find_free_port()
     command = [sys.executable, "-m", module, "--data", str(folder / "server"), "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
@@ -70,7 +70,7 @@ def find_free_port() -> int:
 def run_server(
     command: Sequence[str], env: Mapping[str, str], url: str, health: str, folder: Path, cwd: Path = ROOT
 ) -> Iterator[Server]:
-    """A server and all that it starts, until the block ends; raises Failed when it does not come up."""
+    """Run a server and all that it starts until the block ends; raise Failed if it does not come up."""
     log = folder / "server.log"
     began = time.perf_counter()
     with log.open("wb") as sink:
@@ -87,7 +87,7 @@ def run_server(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL, to the whole session: MLflow's workers do not all end with their parent."""
+    """Send SIGTERM, then SIGKILL, to the whole session: MLflow's workers do not all end with their parent."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""`make setup` in a fresh clone, with a package cache that an earlier one has filled."""
+"""Measure `make setup` in a fresh clone, with a package cache that an earlier one has filled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = ("Makefile", "requirements.txt", "requirements-dev.txt", "runner/setup.s
 
 
 def prepare(folder: Path) -> Path:
-    """A home whose cache has every package. That needs a package index."""
+    """Create a home whose cache has every package. This needs a package index."""
     home = folder / "setup"
     home.mkdir()
     sample(home)
@@ -25,7 +25,7 @@ def prepare(folder: Path) -> Path:
 
 
 def sample(home: Path) -> dict[str, Any]:
-    """Seconds in a new folder, which is removed: it has more than a gigabyte."""
+    """Return the seconds in a new folder, which is removed afterwards: it has more than a gigabyte."""
     with tempfile.TemporaryDirectory(dir=home) as clone:
         for part in PARTS:
             target = Path(clone) / part

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-# No measurement takes a tenth of it; what hangs is ended and said.
+# No measurement takes a tenth of it; a process that hangs is ended and reported.
 DEADLINE_S = 1800
 
 
 class Failed(Exception):
-    """What was to be measured did not do its work; the message holds its last words."""
+    """The measured process failed; the message has its last lines."""
 
 
 class Timed(NamedTuple):
@@ -25,7 +25,7 @@ class Timed(NamedTuple):
 
 
 def run_timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Timed:
-    """Run to the end; raises Failed when that is not exit code 0."""
+    """Run a process to its end; raise Failed if its exit code is not 0."""
     began = time.perf_counter()
     try:
         done = subprocess.run(
@@ -41,7 +41,7 @@ def run_timed(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Time
 
 
 def build_environment(home: Path) -> dict[str, str]:
-    """Return the environment without variables that could affect one of the sides, and with a separate HOME."""
+    """Return the environment with a separate HOME, and without variables that could affect one of the sides."""
     steering = ("WANDB", "MLFLOW", "PYTHON", "KERAS", "TF_", "APPROVE", "USE_CASE", "RUNNER")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return {"DOCKER_CONFIG": str(Path.home() / ".docker")} | inherited | {"HOME": str(home)}

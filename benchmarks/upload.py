@@ -3,8 +3,8 @@ Measure the upload of a dataset of thousands of small files, by the wandb SDK to
 them, and by MLflow's client to MLflow's server.
 
 Each client gets the same folder and its own server, newly started on an empty data folder, with nothing else running.
-The clock runs inside the client: from handing over what was prepared until the version is committed, or `log_artifacts`
-has returned. A server that does not hold every file afterwards fails the measurement.
+The clock runs inside the client: it starts when the files are ready and stops when the version is committed or
+`log_artifacts` has returned. If the server does not have every file afterwards, the measurement fails.
 
 What each leaves stays where it is until everything has been measured, and each begins after a quiet minute: so long
 after many files were deleted, as wandb's client deletes its copies, ext4 takes several times as long to make a new one.
@@ -26,13 +26,13 @@ from benchmarks.project import ROOT
 from benchmarks.report import Line, Report, compute_ratio, expect_at_least, format_values, get_column
 from benchmarks.timing import Failed, build_environment, run_timed
 
-MLFLOW_TIMES = 8.0  # at least so many times MLflow's files a second
-OF_DISCARDING = 92.0  # at least so many percent of the files a second of a server that throws them away
-RECENT_S = 61.0  # for a minute ext4 goes round the inodes of deleted files (RECENTCY_MIN), for longer while unsynced
+MLFLOW_TIMES = 8.0  # at least this many times MLflow's files per second
+OF_DISCARDING = 92.0  # at least this percentage of the files per second of a server that discards them
+RECENT_S = 61.0  # for a minute ext4 avoids the inodes of deleted files (RECENTCY_MIN), for longer while unsynced
 
 
 def prepare(folder: Path, *counts: int) -> Path:
-    """Return the dataset's files as build makes them, in a folder; counts: rows and rows to evaluate, if not all."""
+    """Return a folder with the dataset's files as build makes them. counts: rows and eval rows, if not all."""
     files = folder / "files"
     arguments = [str(count) for count in counts]
     run_timed(
@@ -42,7 +42,7 @@ def prepare(folder: Path, *counts: int) -> Path:
 
 
 def sample(files: Path, mlflow: Path | None, ours_first: bool, pause_s: float = RECENT_S) -> dict[str, Any]:
-    """Files, and each side's seconds; without MLflow's interpreter only ours."""
+    """Return the number of files and each side's seconds; without MLflow's interpreter only ours."""
     sides: list[Callable[[], dict[str, Any]]] = [
         lambda: _upload_wandb(files, "modelgate_server", "wandb"),
         lambda: _upload_wandb(files, "benchmarks.discarding", "discarding"),
@@ -68,7 +68,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
             "ours / thrown away", [100 * ratio for ratio in compute_ratio(ours, discarding)], OF_DISCARDING, "%", 0
         ),
     ]
-    if "mlflow" in samples[0]:  # else it is said where the environment is made
+    if "mlflow" in samples[0]:  # otherwise make_mlflow_python reports it
         mlflow = _compute_rate(samples, "mlflow")
         lines.append(Line("MLflow's client and server", format_values(mlflow, "files/s", 0)))
         lines.append(expect_at_least("ours / MLflow", compute_ratio(ours, mlflow), MLFLOW_TIMES, "x"))
@@ -76,7 +76,7 @@ def report(samples: Sequence[Mapping[str, Any]]) -> Report:
 
 
 def _compute_rate(samples: Sequence[Mapping[str, Any]], side: str) -> list[float]:
-    """Files a second."""
+    """Return the files per second."""
     return [sample["files"] / sample[side] for sample in samples]
 
 

@@ -23,7 +23,7 @@ ROWS, EVAL_ROWS = 6000, 1000
 
 
 def load_dataset(rows: int, eval_rows: int) -> Dataset:
-    """MNIST; without it as many images of its size: the glyphs enlarged, with noise that makes each one its own."""
+    """Return MNIST, or without it as many images of its size: enlarged glyphs, each with its own noise."""
     if copy_use_case() == MNIST:
         dataset: Dataset = usecase.load_part(MNIST, "data").load(rows, eval_rows)
         return dataset

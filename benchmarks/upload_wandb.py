@@ -19,7 +19,7 @@ def main() -> None:
         logged = run.log_artifact(artifact).wait()
         committed = time.perf_counter()
         files = len(artifact.manifest.entries)
-    # Asked again, so that it is the server's answer, not the client's memory.
+    # Ask the server again: the client's copy proves nothing.
     stored = wandb.Api().artifact(logged.qualified_name)
     if stored.state != "COMMITTED" or stored.file_count != files:
         sys.exit(f"the server holds {stored.file_count} files of {files}, in state {stored.state}")

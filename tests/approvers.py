@@ -1,4 +1,4 @@
-"""Names that an approver may have, and names that are refused; the runner and promote have the same rules."""
+"""Valid and invalid names of approvers; the runner and promote have the same rules."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.serving import Server
 
 
 def enter(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the SDK's variables, and no others of its own; what it writes goes to this folder."""
+    """Set the SDK's variables and unset its others; what it writes goes to this folder."""
     home = folder / "home"
     home.mkdir()
     own = {
@@ -19,11 +19,11 @@ def enter(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "WANDB_API_KEY": server.key,
         "WANDB_ARTIFACT_DIR": str(folder / "wandb_artifacts"),  # other tests download versions of the same name
         "WANDB_ERROR_REPORTING": "false",  # no crash reports or telemetry to W&B from a test
-        "WANDB_X_SERVICE_WAIT": "120",  # seconds for the SDK's own process to come up
+        "WANDB_X_SERVICE_WAIT": "120",  # seconds that the SDK's own process gets to start
         **{f"WANDB_{kind}_DIR": str(folder / f"wandb_{kind.lower()}") for kind in ("CACHE", "DATA", "CONFIG")},
         "WANDB_DIR": str(folder / "wandb_runs"),
     }
-    (folder / "wandb_runs").mkdir()  # the SDK writes to /tmp, with a warning, when it is missing
+    (folder / "wandb_runs").mkdir()  # if it is missing, the SDK warns and writes to /tmp
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     for name, value in own.items():
@@ -34,7 +34,7 @@ def leave() -> None:
     """End the SDK's own process, if there is one, and let it forget its settings and the artifacts of this server."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
-    # The SDK keeps artifacts by their id, and the next server gives the same ids to others.
+    # The SDK caches artifacts by id, and the next server gives the same ids to others.
     cache = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
     if cache is not None:
         cache.artifact_instance_cache.clear()

@@ -1,4 +1,4 @@
-"""The environment and the two fixtures that every room shares; a folder's conftest may widen the scope of `server`."""
+"""The environment and the two fixtures that all tests share; a folder's conftest may widen the scope of `server`."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ LONGEST = ("test_act.py", "test_act_order.py", "test_browser.py", "test_evaluate
 
 def leave_the_runner(environ: MutableMapping[str, str]) -> None:
     """
-    Remove what a hosted runner exports: a test that is on GitHub says so itself.
+    Remove the variables that a hosted runner exports: a test that runs as on GitHub sets them itself.
 
     `CI` stays. It decides whether a test that cannot run is skipped or fails.
     """
@@ -28,14 +28,14 @@ leave_the_runner(os.environ)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, so that no worker waits for another in the end; `make test` keeps this order."""
+    """Start the longest files first, so that no worker waits for another at the end; `make test` keeps this order."""
     items.sort(key=lambda item: (item.path.name not in LONGEST, "e2e" not in item.path.parts))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_on_a_terminal() -> None:
     """
-    A job in the background of a script ignores SIGINT, under nohup also SIGHUP, and children would inherit that.
+    Handle signals as on a terminal: background jobs ignore SIGINT, under nohup also SIGHUP, and children inherit that.
     The SDK, too, interrupts a run that was stopped from elsewhere as Ctrl-C would.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -45,14 +45,14 @@ def signals_as_on_a_terminal() -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The embedded server as a process of its own: `.url .key .data .pid`."""
+    """The embedded server as a separate process: `.url .key .data .pid`."""
     with serving(tmp_path / "server") as running:
         yield running
 
 
 @pytest.fixture
 def wandb_env(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The environment of a client of `server`, for child processes; in this process it is set already."""
+    """The environment of a client of `server`, for child processes; this process has it already."""
     client.enter(server, tmp_path, monkeypatch)
     yield dict(os.environ)
     client.leave()  # the SDK reads its settings once per process: the next test has another server

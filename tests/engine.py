@@ -1,4 +1,4 @@
-"""What the tests of the containers need: an engine that answers, and the images in it."""
+"""What the container tests need: an engine that answers and has the images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def references(team: Callable[[Path], None] = own.letters) -> dict[str, str]:
 
 @cache
 def wanted(team: Callable[[Path], None] = own.letters) -> dict[str, images.Image]:
-    """As they must be. team: makes its use case, the only one, in a clone."""
+    """Return the images as they must be. team: creates its use case, the only one, in a clone."""
     with tempfile.TemporaryDirectory() as folder:
         root = own.clone(Path(folder) / "clone")
         team(root)
@@ -40,7 +40,7 @@ def wanted(team: Callable[[Path], None] = own.letters) -> dict[str, images.Image
 
 @cache
 def _lacking(team: Callable[[Path], None]) -> str:
-    """What is not there, in words; nothing if all is."""
+    """Return a sentence about what is missing; None if nothing is."""
     try:
         engine.require()
     except EngineUnusable as error:
@@ -50,13 +50,13 @@ def _lacking(team: Callable[[Path], None]) -> str:
 
 
 def to_the_engine() -> dict[str, str]:
-    """What `docker` needs in an emptied environment, to find the engine that the person has chosen."""
+    """The variables with which `docker` finds the person's engine in an emptied environment."""
     inherited = ("BASE_IMAGE", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT")
     return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
 def docker(*args: str, check: bool = True) -> str:
-    """What the `docker` command answers, standard error with it."""
+    """Run the `docker` command; return its output and standard error."""
     done = subprocess.run(["docker", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert not check or done.returncode == 0, done.stdout
     return done.stdout

@@ -1,4 +1,4 @@
-"""A stand-in for a real service, on a port of this machine."""
+"""A server that replaces a real service in tests, on a port of this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Answers by its handler at `url`, until it is closed. What it knows and was asked is in its own attributes."""
+    """Answers with its handler at `url` until it is closed. Subclasses keep its data and its requests in attributes."""
 
     def __init__(self, handler):
         super().__init__(("127.0.0.1", 0), handler)
@@ -18,17 +18,17 @@ class FakeServer(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
-        with contextlib.suppress(OSError):  # macOS does not know this of a socket that listens
-            self.socket.shutdown(socket.SHUT_RDWR)  # the thread notices at once, and not when it looks the next time
+        with contextlib.suppress(OSError):  # macOS does not support this for a listening socket
+            self.socket.shutdown(socket.SHUT_RDWR)  # so the thread notices at once, and not at its next poll
         self.shutdown()
         self.server_close()
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request; nothing of it is printed."""
+    """One request; nothing is printed."""
 
     def say(self, answer, status=200, **headers):
-        """Bytes as they are, anything else as JSON."""
+        """Send bytes as they are, and anything else as JSON."""
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""What a file of Python imports."""
+"""What a Python file imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, but what only a type checker would."""
+    """Return every module that a file imports anywhere, without those for type checkers alone."""
     names: set[str] = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     unread = {

@@ -1,8 +1,8 @@
 """
 Measure which lines of the product the tests run: `python -m tests.measured [pytest's arguments]`.
 
-Steps, servers and the runner are separate processes, and tests start many of them with an environment that has no
-variable of coverage.py. While this runs, a line in the site-packages of `.venv` therefore starts it in every process.
+Steps, servers and the runner are separate processes, and tests start many of them without coverage.py's environment
+variables. While this runs, a line in the site-packages of `.venv` therefore starts coverage.py in every process.
 
 Prints each file with the lines that no test runs, and writes it to `build/coverage/report.md`, too. Exits with pytest's
 code if a test failed, with 2 if the total is below `fail_under` in pyproject.toml, else with 0.
@@ -22,7 +22,7 @@ from typing import IO
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "coverage"
 DATA = FOLDER / "data"  # one file for each process: data.<machine>.<process>.<random>
-# Python runs the lines of such a file before the program. Afterwards the environment is as it was: tests look at it.
+# Python runs the lines of such a file before the program. It is removed afterwards: tests check the environment.
 STARTS = Path(sysconfig.get_path("purelib")) / "measured.pth"
 START = (
     "import os, coverage; "
@@ -33,7 +33,7 @@ START = (
 
 @contextmanager
 def measured() -> Iterator[None]:
-    """Until the block ends, every process of this environment notes which lines it runs."""
+    """Record the lines that every process of this environment runs, until the block ends."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     STARTS.write_text(START.format(config=str(ROOT / "pyproject.toml"), data=str(DATA)))
     try:
@@ -43,7 +43,7 @@ def measured() -> Iterator[None]:
 
 
 def coverage(*args: str, into: IO[str] | None = None) -> int:
-    """Run coverage.py on what was noted; without `into` it prints."""
+    """Run coverage.py on the recorded data; without `into` it prints."""
     command = [sys.executable, "-m", "coverage", *args, f"--data-file={DATA}"]
     return subprocess.run(command, cwd=ROOT, check=False, stdout=into).returncode
 

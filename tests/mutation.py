@@ -1,9 +1,9 @@
 """
-Every rule is needed: without it, a test goes red. The one engine for the gate, the approval and promote.
+Every rule is needed: without it, a test fails. The gate, the approval and promote share this engine.
 
 `without_each_rule` runs tests in one separate process, in which this module is a pytest plugin. It finds the rules
-in the source, so a new rule is removed like the others, and fails until a test needs it. A rule is removed by giving a
-function the code that it would have without the rule; then the tests that run through that line run again.
+in the source, so a new rule is removed, too, and this fails until a test needs it. To remove a rule, a function gets
+the code that it would have without the rule; then the tests that execute that line run again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NO_TEST = "NO TEST GOES RED"
 
 @dataclass(frozen=True)
 class Result:
-    """What the plugin answered. red: each rule, and the test that goes red without it; NO_TEST if there is none."""
+    """The plugin's result. red: each rule, and the test that fails without it; NO_TEST if none does."""
 
     exit: int
     red: dict[str, str]
@@ -47,11 +47,11 @@ def without_each_rule(
     """
     Remove every rule of these modules in turn.
 
-    own: a function that is one rule, to the test that has to go red without it: what its id has to contain. Without
-    it, each statement and condition that refuses something is a rule, and any test may go red.
+    own: maps a function that is one rule to a part of the id of the test that must fail without it. If own is None,
+    each statement and condition that refuses something is a rule, and any test may fail.
     """
     plugin = ["-p", "tests.mutation", "-p", "no:cacheprovider"]
-    # Only the plugin prints: there is no report of the tests that go red.
+    # Only the plugin prints: failing tests are not reported.
     silent = ["-s", "-p", "no:terminal", "-o", "addopts=--import-mode=importlib"]
     environ = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
@@ -68,7 +68,7 @@ def without_each_rule(
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module without one rule. lines: those of the rule; function: those of all around it. Each with its file."""
+    """A module without one rule. lines: of the rule; function: the lines of its function. Each has its file."""
 
     module: ModuleType
     rule: str
@@ -81,7 +81,7 @@ class Mutant:
 
 
 def without(parent, name, node):
-    """What takes a node's place when its rule is removed, as a list; None if the node is not a rule."""
+    """Return what replaces a node when its rule is removed, as a list; None if the node is not a rule."""
     match parent, node:
         case _, ast.Raise():
             return [ast.Pass()]
@@ -93,9 +93,9 @@ def without(parent, name, node):
             return [ast.Constant(True)]
         case ast.Return(), ast.Compare():
             return [ast.Constant(True)]
-        case ast.Tuple(elts=[_, _, *_]), ast.Constant():  # one of several values that are meant
+        case ast.Tuple(elts=[_, _, *_]), ast.Constant():  # one of several accepted values
             return []
-        case ast.Tuple(elts=[_, _, *_]), _ if ast.unparse(node).endswith(("Error", "Exception")):  # are caught
+        case ast.Tuple(elts=[_, _, *_]), _ if ast.unparse(node).endswith(("Error", "Exception")):  # as above
             return []
         case _, ast.BinOp(op=ast.Sub()):
             return [node.left]
@@ -103,7 +103,7 @@ def without(parent, name, node):
             return [node.func.value]
         case _, ast.Call(func=ast.Name("to_line")):
             return [node.args[0]]
-        # What makes a call a careful one.
+        # The arguments that make a call safe.
         case ast.Call(), ast.Name("_NoRedirect") | ast.Attribute(attr="ASCII") | ast.keyword("timeout"):
             return []
         case ast.Call(), ast.Attribute(attr="fullmatch"):
@@ -121,19 +121,19 @@ class NeverRaises(ast.NodeTransformer):
 
 
 def without_function(function):
-    """The body of a function whose rule always holds; None if the function is not a rule."""
+    """Return the body of a function whose rule always holds; None if the function is not a rule."""
     match function:
         case ast.FunctionDef(returns=ast.Name("Ruling")):
             return ast.parse("return Ruling(True, '')").body
         case ast.FunctionDef(returns=ast.Constant(None)) if function.name.startswith("check_"):
             return [ast.Pass()]
-        case ast.FunctionDef() if function.name.startswith("check_"):  # it also returns what it looked at
+        case ast.FunctionDef() if function.name.startswith("check_"):  # it also returns a value
             return NeverRaises().visit(copy.deepcopy(function)).body
     return None
 
 
 def parts(function):
-    """Every node in a function: what holds it, in which field and place, and the nodes that are there with it."""
+    """Yield every node in a function: its parent, the field, the nodes in that field, its index, and the node."""
     for parent in ast.walk(function):
         for name, value in ast.iter_fields(parent):
             children = value if isinstance(value, list) else [value]
@@ -141,7 +141,7 @@ def parts(function):
 
 
 def mutants(module, functions):
-    """One for each rule in the module's functions, in the order of its lines. functions: each whole one is a rule."""
+    """Yield a mutant per rule in the module's functions, in line order. functions: each function is one rule."""
     whole = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
 
     def mutant(function, rule, node, holder, field, instead):
@@ -174,7 +174,7 @@ def mutants(module, functions):
 
 @contextmanager
 def in_place(mutant):
-    """The module's functions are those of the mutant, also where another module has imported one by its name."""
+    """Give the module the mutant's functions, also where another module has imported one by name."""
     compiled = compile(mutant.tree, mutant.module.__file__, "exec")
     codes = {code.co_name: code for code in compiled.co_consts if isinstance(code, CodeType)}
     named = [value for name, value in vars(mutant.module).items() if name in codes and inspect.isfunction(value)]
@@ -204,7 +204,7 @@ def goes_red(item):
 
 
 def lines_of(item, files):
-    """The lines of these files that a test runs through. With every rule in its place the test has to be green."""
+    """Return the lines of these files that a test executes. With every rule in place, the test must pass."""
     lines = set()
 
     def trace(frame, *_):
@@ -223,9 +223,8 @@ def lines_of(item, files):
 
 def nearest(mutant, lines, own):
     """
-    The tests that run through a rule, first those that it is most likely for: one of each test function before another
-    of its parameters, and what runs through lines that few others do. own: what the id of the rule's own test has to
-    contain.
+    Return the tests that execute a rule, the most specific first: one case of each test function before its other
+    cases, and tests whose lines few others execute. own: what the id of the rule's own test must contain.
     """
     near = [item for item, covered in lines.items() if covered & mutant.lines]
     if own is not None:

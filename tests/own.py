@@ -1,5 +1,5 @@
 """
-The use cases of the tests themselves, in tests/usecases: what a team removes or renames in usecases/ breaks no test.
+The tests' own use cases, in tests/usecases: what a team removes or renames in usecases/ breaks no test.
 
 `glyphs` is scikit-learn's small digits, which need no file; `remote` needs one that it is told of, and names glyphs as
 what stands in for it.
@@ -35,9 +35,9 @@ ROOMS = (
 
 
 def install() -> None:
-    """Let this process know these use cases and no others."""
+    """Make these use cases the only ones in this process."""
     config.FOLDER = FOLDER
-    usecases.__path__ = [str(FOLDER), *usecases.__path__]  # the shipped ones' own tests still import theirs
+    usecases.__path__ = [str(FOLDER), *usecases.__path__]  # the tests of the shipped use cases still import them
 
 
 def install_in(root: Path) -> None:
@@ -47,7 +47,7 @@ def install_in(root: Path) -> None:
 
 
 def clone(root: Path, rooms: tuple[str, ...] = ROOMS) -> Path:
-    """The rooms of this repository, with these use cases, in an empty or missing folder."""
+    """Copy this repository's packages, with these use cases, into an empty or missing folder."""
     root.mkdir(parents=True, exist_ok=True)
     for name in rooms:
         if (ROOT / name).is_dir():
@@ -59,7 +59,7 @@ def clone(root: Path, rooms: tuple[str, ...] = ROOMS) -> Path:
 
 
 def edit(path: Path, *changes: tuple[str, str]) -> None:
-    """Replace texts in a file; each has to be there."""
+    """Replace texts in a file; each must be there."""
     text = path.read_text(encoding="utf-8")
     for before, after in changes:
         assert before in text, before
@@ -68,16 +68,16 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 
 
 def lenient(root: Path) -> None:
-    """Let a clone's gate pass any model above the floor: for tests of everything but the gate."""
+    """Make a clone's gate pass any model above the floor, for tests of everything but the gate."""
     edit(root / "usecases" / USE_CASE / "config.toml", ("margin = 0.005", "margin = 0.5"))
     (root / "usecases" / USE_CASE / "behaviour.py").unlink()
 
 
 def letters(root: Path) -> None:
     """
-    Make a team's use case of `glyphs` in a clone, and remove every other: is a digit below a limit or not?
+    Turn `glyphs` into a team's use case in a clone, and remove every other: is a digit below a limit?
 
-    It has a hyperparameter and a variable of its own, and compiles its model itself.
+    It has its own hyperparameter and variable, and compiles its model itself.
     """
     folder = root / "usecases" / "letters"
     shutil.copytree(root / "usecases" / "glyphs", folder)
@@ -122,7 +122,7 @@ def cells(root: Path) -> None:
     """
     Make a team's table in a clone as docs/how-to/adapting-tables.md says, and remove every other use case.
 
-    How often a value is missing, a variable of its own says.
+    Its own variable says how often a value is missing.
     """
     for name in (USE_CASE, "remote"):
         shutil.rmtree(root / "usecases" / name)
@@ -138,7 +138,7 @@ def cells(root: Path) -> None:
 
 
 def python(*args: str) -> list[str]:
-    """The command line of `python -m ...` in which these use cases are known; more words may follow."""
+    """Return the command line of `python -m ...` with these use cases; more arguments may follow."""
     program = "import sys, runpy; from tests.own import install; install(); del sys.argv[0]; "
     return [
         sys.executable,
@@ -149,7 +149,7 @@ def python(*args: str) -> list[str]:
 
 
 def build_images() -> int:
-    """Build the images of these teams that the engine lacks; `.ci/run` and people call it before the tests."""
+    """Build these teams' images that the engine lacks; `.ci/run` and people call this before the tests."""
     for team in (letters, cells):
         with tempfile.TemporaryDirectory() as folder:
             root = clone(Path(folder) / "clone")

@@ -1,4 +1,4 @@
-"""A receiver of webhooks, and the check of their signature as Standard Webhooks publishes it, by code of its own."""
+"""A receiver of webhooks, and an independent check of their signatures, as Standard Webhooks publishes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "whsec_" + base64.b64encode(b"the key that nobody may read, 32").decode
 
 @dataclass(frozen=True)
 class Received:
-    """One request that came in."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -42,7 +42,7 @@ class _Handler(Request):
 
 
 class Receiver(FakeServer):
-    """Answers with `answers`, one after the other, and with the last of them for ever: a status, or a function."""
+    """Answers with `answers` in order, then with the last one for ever. Each is a status or a function."""
 
     def __init__(self, *answers):
         self.answers = list(answers) or [200]

@@ -18,9 +18,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 KEY = "local-" + "0123456789abcdef" * 2 + "01234567"
-# Nothing that is waited for takes a tenth of it, but on a cold disk and a machine that does other things.
+# Nothing takes a tenth of it, except on a cold disk or a busy machine.
 DEADLINE_S = 120.0
-# Lower than those that the system chooses, higher than those that a browser refuses; each worker has its own.
+# Lower than the ports that the system chooses, higher than those that a browser refuses; each worker has its own.
 PORTS = range(11_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
 _next_port = itertools.count(random.randrange(len(PORTS)))
 
@@ -51,8 +51,8 @@ class Server:
 
 def free_port() -> int:
     """
-    A port on which no one listens. It stays so until its server is there: no other worker tries it, no client and no
-    other program is given it by the system, and it is not given again here.
+    Return a port on which no one listens. It stays free until its server starts: no other worker tries it, the system
+    gives it to no client and no other program, and this function does not return it again.
     """
     while True:
         port = PORTS[next(_next_port) % len(PORTS)]
@@ -66,20 +66,20 @@ def free_port() -> int:
 
 def a_port_of_its_own() -> str:
     """
-    Let a runner try another port first than everyone's 8765: a change for `runner_with`.
+    Let a runner first try another port than the default 8765: a change for `runner_with`.
 
-    Tests that run at once would all try that one, and some would find it taken between looking and starting.
+    Tests that run at once would all try the default, and some would find it in use between the check and the start.
     """
     return f"from runner import embedded; embedded.FIRST_PORT = {free_port()}\n"
 
 
 def runner_with(changes: str, python: str = sys.executable) -> list[str]:
-    """The command line of the runner of the current folder, after these statements; its arguments may follow."""
+    """Return the command line of the current folder's runner, after these statements; its arguments may follow."""
     return [python, "-c", f"{changes}\nimport runpy; runpy.run_module('runner', run_name='__main__', alter_sys=True)"]
 
 
 def until(condition: Callable[[], Any], description: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The first true answer of `condition`, polled; fails the test after the deadline."""
+    """Poll `condition` and return its first true value; fail the test after the deadline."""
     deadline = time.monotonic() + deadline_s
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"waited {deadline_s} s for {description}"
@@ -108,7 +108,7 @@ def serving(
     data: Path, *flags: str, port: int | None = None, key: str = KEY, python_path: Path | None = None
 ) -> Iterator[Server]:
     """
-    A server on `data` until the block ends; give `port` to restart one where clients still look for it. A
+    Run a server on `data` until the block ends; give `port` to restart one at the address that clients know. A
     `sitecustomize.py` in `python_path` changes a limit before the server reads it.
     """
     port = port or free_port()

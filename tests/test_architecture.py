@@ -1,5 +1,5 @@
 """
-Who may import whom: the rooms of docs/explanation/architecture.md, held by the imports of every file.
+Who may import whom: every file's imports are checked against the rooms of docs/explanation/architecture.md.
 
     pytest tests/test_architecture.py
 """
@@ -28,7 +28,7 @@ ROOMS = {
     "benchmarks",
     "tests",
 }
-# What a room may import of ours: modules, and everything below them. The longest name that fits a file is its room.
+# Which of our modules a room may import, with everything below them. A file's room is the longest matching name.
 MAY_IMPORT = {
     "modelgate": {"modelgate"},
     "modelgate/gate": {"modelgate.gate", "modelgate.text"},
@@ -56,25 +56,25 @@ MAY_IMPORT = {
     "runner": {"runner", "modelgate.config", "modelgate.errors"},
     "tools": {"tools"},
 }
-MOST_LINES = 40  # of a function: what fits on a screen
+MOST_LINES = 40  # lines of a function: what fits on a screen
 FRAMEWORKS = {"keras", "tensorflow", "sklearn"}
 
 
 def files(folder: str) -> list[Path]:
-    """The modules of a folder; a use case's own tests are not among them."""
+    """Return the modules of a folder, without a use case's own tests."""
     paths = sorted(path for path in (ROOT / folder).rglob("*.py") if not path.name.startswith("test_"))
     assert paths, folder
     return paths
 
 
 def room_of(path: Path) -> str:
-    """The room that a file is in, the innermost one."""
+    """Return the innermost room that a file is in."""
     folder = path.relative_to(ROOT).parent.as_posix()
     return max((room for room in MAY_IMPORT if f"{folder}/".startswith(f"{room}/")), key=len)
 
 
 def foreign(room: str, names: set[str]) -> set[str]:
-    """Those of our modules that the room may not import."""
+    """Return our modules that the room may not import."""
     ours = {name for name in names if name.split(".")[0] in ROOMS}
     return {name for name in ours if not any(f"{name}.".startswith(f"{may}.") for may in MAY_IMPORT[room])}
 
@@ -128,7 +128,7 @@ def test_a_step_is_one_page_and_nothing_else_is_in_their_folder():
 
 
 def functions_over(limit: int, source: str) -> list[str]:
-    """The names of the functions and methods with more lines than that; their own functions count with them."""
+    """Return the functions and methods with more lines than that, including their nested functions."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
     return [node.name for node in nodes if (node.end_lineno or 0) - node.lineno + 1 > limit]
@@ -152,7 +152,7 @@ def test_a_long_function_would_be_caught():
 
 
 def test_one_function_fetches_files_from_wandb():
-    """What fetches without it takes references, and bytes that no manifest names."""
+    """Any other download accepts references, and bytes that are in no manifest."""
     for path in [*files("steps"), *files("modelgate")]:
         if path.name != "files.py":
             assert not re.search(r"\.download\(|use_model|get_entry", path.read_text(encoding="utf-8")), path
@@ -178,7 +178,7 @@ def test_there_is_no_package_named_like_a_library():
 
 
 def test_nothing_outside_usecases_knows_one_by_name():
-    """So that a team may delete what ships; the README and docs/ name examples."""
+    """A team may delete the shipped use cases; the README and docs/ name them as examples."""
     names = "|".join(path.parent.name for path in (ROOT / "usecases").glob("*/config.toml")) or "mnist|digits"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rooms = ("modelgate/", "steps/", "runner/", "docker/", "tools/", ".github/")
@@ -189,7 +189,7 @@ def test_nothing_outside_usecases_knows_one_by_name():
 
 
 def test_no_test_imports_from_another_test():
-    """What two tests share is in a module that says what it is."""
+    """Code that two tests share is in a module named after it."""
     borrowed = [
         f"{path.relative_to(ROOT)}: {line}"
         for path in (ROOT / "tests").rglob("*.py")

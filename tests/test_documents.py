@@ -1,5 +1,5 @@
 """
-What the documents say, checked against the code where it can be.
+Check the documents against the code where possible.
 
     pytest tests/test_documents.py
 """
@@ -36,12 +36,12 @@ def text(name: str) -> str:
 
 
 def without_output(page: str) -> str:
-    """A page without its blocks of kinds that no one types: what programs print, and files."""
+    """Return a page without the blocks that no one types: output of programs, and files."""
     return re.sub(r"^```(?!sh\n)\w+\n.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub creates them."""
     page = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -83,7 +83,7 @@ def test_every_page_that_the_code_names_exists():
 def test_every_path_of_ours_exists(document):
     rooms = "modelgate|modelgate_server|steps|usecases|runner|tools|tests|benchmarks|docs"
     for path in re.findall(rf"`((?:{rooms})/[\w/.\-]*)`", document.read_text(encoding="utf-8")):
-        if "letters" not in path:  # the use case that a reader makes
+        if "letters" not in path:  # the use case that a reader creates
             assert (ROOT / path).exists(), path
 
 
@@ -150,7 +150,7 @@ def test_the_site_does_not_build_with_a_broken_link(site, link):
 
 # --- the commands, as they are printed -------------------------------------------------------------------------------
 
-# What a person is told to type on their own machine, in a clone. docs/how-to/server.md has a server's; see below.
+# Commands that a person types on their own machine, in a clone. Those of docs/how-to/server.md are checked below.
 ADAPTING = {f"docs/how-to/adapting-{name}.md" for name in ("images", "tables", "numbers", "texts")}
 TYPED = (
     *(
@@ -168,7 +168,7 @@ TYPED = (
     "docs/tutorial/first-promotion.md",
     *sorted(ADAPTING),
 )
-# What a person may set on a command line of make: its own help says what each is for.
+# The variables that a person may set on make's command line; its help explains each.
 SETTINGS = {
     "APPROVE",
     "ARGS",
@@ -181,14 +181,14 @@ SETTINGS = {
     "WANDB",
     "WANDB_TESTS",
 }
-# What ships, and what a reader of the pages on adapting makes.
+# The shipped use cases, and the one that a reader of the pages on adapting creates.
 SHIPPED = ("digits", "penguins", "flights", "topics")
 EXAMPLES = (*SHIPPED, "letters", "cancer", "progression", "manual")
 OTHERS = ("docker image rm", "docker ps", "docker run", "docker build", "docker context")
 
 
 def commands(name: str) -> list[str]:
-    """The lines of a page that are commands: those of its blocks, without their comments, and those that it quotes."""
+    """Return the commands of a page: those of its blocks, without comments, and those that it quotes."""
     page = without_output(text(name))
     command = r"(?:make|cp|pip|docker|export|\S*python3?) [^`\n]+"
     blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
@@ -198,7 +198,7 @@ def commands(name: str) -> list[str]:
 
 
 def understood(line: str) -> bool:
-    """Whether make and the program behind it take this line."""
+    """Return whether make and the program behind it accept this line."""
     args = shlex.split(line)
     if args[0] == "make":
         settings = dict(word.split("=", 1) for word in args[1:] if "=" in word)
@@ -212,7 +212,7 @@ def understood(line: str) -> bool:
             args = shlex.split(settings.get("ARGS", ""))
             use_case = settings.get("USE_CASE")
             if use_case in SHIPPED and use_case not in config.list_names():
-                return True  # a team has deleted it, and its flags with it
+                return True  # a team deleted it, with its flags
             runner.parse_args([targets[0], *args], {"USE_CASE": use_case if use_case in SHIPPED else own.USE_CASE})
         return settings.get("USE_CASE", "letters") in EXAMPLES
     if args[:2] == [".venv/bin/python", "-m"]:
@@ -222,7 +222,7 @@ def understood(line: str) -> bool:
         elif not module.startswith(("steps.", "benchmarks.", "tests.")):
             module = f"{module}.__main__"
         try:
-            parse_args = getattr(importlib.import_module(module), "parse_args", list)  # some take any words
+            parse_args = getattr(importlib.import_module(module), "parse_args", list)  # some accept any words
             parse_args(flags)
         except SystemExit as ended:
             assert ended.code == 0, line
@@ -335,7 +335,7 @@ def test_every_test_that_is_named_exists(document):
 
 
 def test_the_threat_model_names_the_test_of_each_line_that_is_refused():
-    """What works, and is no one's to prevent here, has a person or a copy against it and may have no test."""
+    """An attack that the software cannot prevent is stopped by a person or a copy, and may have no test."""
     table = (
         text("docs/explanation/promotion.md").split("## What the holder of each key can still do")[1].split("\n## ")[0]
     )

@@ -1,5 +1,5 @@
 """
-Where no container can run, a test of one says why: it is skipped, and fails where CI is set.
+If no container can run, a container test says why: it is skipped, and fails if CI is set.
 
     pytest tests/test_engine.py
 """

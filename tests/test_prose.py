@@ -1,4 +1,4 @@
-"""What a person reads is in plain words, and names are the trade's: `pytest tests/test_prose.py`."""
+"""Texts are in plain English, and names are the trade's: `pytest tests/test_prose.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from modelgate.tracking.fingerprint import ROOT
 
-# A construction that reads like a translation, and what to write.
+# Constructions that read like a translation, and what to write instead.
 CONSTRUCTIONS = {
     r"(?<!there )\b(is|are) (?-i:none)\b": "say what it is not, or that there is no ...",
     r"(?<!there )\b(is|are|was|were) no (?!longer\b|more\b|one\b)[a-z]": "is not a ..., or that there is no ...",
@@ -87,7 +87,7 @@ VERBS = re.compile(
     was | watch | wrap | write
     """
 )
-# Functions whose names are a contract, and who holds it.
+# Functions whose names are a contract, and with whom.
 CONTRACTS = {
     "modelgate/gate/rules.py": "evidence and reports print each rule's name",
     "modelgate/rows/checks.py": "build prints the name of each check of the rows",
@@ -109,7 +109,7 @@ REGISTERS = re.compile(r"(cached_)?property|\w+\.field\(|\w+\.type_resolver$|pyt
 
 
 def sentences(path: str) -> list[tuple[int, str]]:
-    """The lines that a person reads, with their numbers: of Python, its strings and comments."""
+    """Return the lines that a person reads, with their numbers: in Python, the strings and comments."""
     text = (ROOT / path).read_text(encoding="utf-8")
     if path.endswith(".html"):  # without the code of the template
         text = re.sub(r"{%.*?%}|{{.*?}}", "", text)
@@ -123,7 +123,7 @@ def sentences(path: str) -> list[tuple[int, str]]:
 
 
 def remarks(path: str) -> list[tuple[int, str]]:
-    """The lines of the comments and docstrings alone, with their numbers: other strings of a test are its data."""
+    """Return only the lines of the comments and docstrings, with their numbers: a test's other strings are its data."""
     text = (ROOT / path).read_text(encoding="utf-8")
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     lines = [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
@@ -144,7 +144,7 @@ def translated(lines: list[tuple[int, str]]) -> list[str]:
 
 
 def names(path: str) -> list[str]:
-    """Functions called `of`, and parameters that do not say what they are."""
+    """Return functions named `of`, and parameters that do not say what they are."""
     wrong = []
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -174,7 +174,7 @@ def not_verbs(path: str, text: str) -> list[str]:
 
 
 def tracked(*kinds: str) -> list[str]:
-    """The files of these kinds, such as `*.md`, that are ours."""
+    """Return our own files of these kinds, such as `*.md`."""
     listed = subprocess.run(["git", "ls-files", *kinds], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for path in listed.splitlines() if "/uplot" not in path]
 

@@ -1,5 +1,5 @@
 """
-The measurements of `make bench` still work, at sizes that say nothing about speed.
+Check that the measurements of `make bench` work, at sizes that say nothing about speed.
 
     pytest tests/benchmarks
 """
@@ -30,7 +30,7 @@ from benchmarks.timing import Failed
 
 @pytest.fixture(autouse=True)
 def digits(monkeypatch):
-    """As if there were no MNIST: its rows would take longer to read than all else here."""
+    """Run as if there were no MNIST: reading its rows would take longer than all the rest."""
     monkeypatch.delenv("MNIST_NPZ", raising=False)
 
 

@@ -1,4 +1,4 @@
-"""Dockerfiles and locks, read."""
+"""Read Dockerfiles and locks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dockerfile(name: str) -> str:
 
 
 def locks(name: str) -> list[str]:
-    """The locks that an image is built from: that of the framework that it is built on, and its own."""
+    """Return the locks that an image is built from: its framework's and its own."""
     framework = {"build": "sklearn"}.get(name, "keras" if name in WITH_MODEL else None)
     arguments = ARGUMENTS | ({"FRAMEWORK": framework} if framework else {})
     texts = [dockerfile(folder) for folder in (["frameworks"] if framework else []) + [name]]
@@ -25,7 +25,7 @@ def locks(name: str) -> list[str]:
 
 
 def entries(text: str) -> dict[str, tuple[str, ...]]:
-    """A lock as {package: (version, hashes...)}; what a marker says is not compared."""
+    """Return a lock as {package: (version, hashes...)}; markers are left out."""
     values: dict[str, tuple[str, ...]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", text):
         if head := re.match(r"([a-z0-9.\-]+)(?:\[[^]]*\])?==(\S+)", block):

@@ -1,5 +1,5 @@
 """
-What the Dockerfiles and their locks say, checked against the code; needs no engine.
+Check the Dockerfiles and their locks against the code; this needs no engine.
 
     pytest tests/docker/test_dockerfiles.py
 """
@@ -56,10 +56,10 @@ PACKAGES = {
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
 }
-# In the server's room for the wheel alone; with what a build of it leaves there.
+# In the server's folder, for the wheel alone, and what its build leaves there.
 OF_THE_DISTRIBUTION = {"README.md", "pyproject.toml"}
 TENSORFLOW = {"tensorflow", "tensorflow-cpu"}
-# What is wanted though no file of ours imports it, and why.
+# Packages that we need although no file of ours imports them, and why.
 NOT_IMPORTED = {
     "keras": {"pillow"},  # the SDK makes pictures with it
     "sklearn": {
@@ -76,7 +76,7 @@ NOT_INSTALLED = {"keras": TABLES, "predict": TABLES - {"pyarrow"}, "serve": {"py
 
 
 def code_of(name: str) -> set[str]:
-    """The files of ours that the steps of an image import, by themselves or by name, and those that a use case may."""
+    """Return our files that the steps of an image import, directly or by name, and those that a use case may import."""
     paths = set(fingerprint.list_sources(f"steps.{step}" for step in STEPS[name]))
     if name == "serve":
         names = {module for path in (ROOT / "serving").glob("*.py") for module in imports(path)}
@@ -93,7 +93,7 @@ def code_of(name: str) -> set[str]:
 
 
 def difference(name: str, text: str) -> dict[str, list[str]]:
-    """What the COPY lines of a step's Dockerfile leave out, and what they bring that nothing reads."""
+    """Return what the COPY lines of a step's Dockerfile lack, and what they copy although nothing reads it."""
     copied = {path for path in images.list_copied(text, ARGUMENTS) if not path.startswith("docker/")}
     wanted = code_of(name) | {"usecases/glyphs/" if name in WITH_CODE else "usecases/glyphs/config.toml"}
     return {"missing": sorted(wanted - copied), "unnecessary": sorted(copied - wanted)}
@@ -195,7 +195,7 @@ def test_every_framework_has_an_image_and_none_has_another_s_packages(framework)
 
 
 def wanted(lock: str) -> set[str]:
-    """The packages that a lock was made for: by a list next to it, the server's by its distribution."""
+    """Return the packages that a lock was made for: from the list next to it; the server's from its distribution."""
     if lock == "docker/server/requirements.txt":
         lines = tomllib.loads((ROOT / "modelgate_server/pyproject.toml").read_text())["project"]["dependencies"]
     else:
@@ -210,7 +210,7 @@ def test_the_servers_lock_is_made_from_its_distribution():
 
 
 def packages(file: Path) -> set[str]:
-    """The packages of others that a file imports, wherever in it; but not what only a type checker would."""
+    """Return the third-party packages that a file imports anywhere, without those for type checkers alone."""
     names: set[str] = set()
     tree = ast.parse(file.read_text(encoding="utf-8"))
     unread = {id(node) for test in ast.walk(tree) if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.dump(test.test)
@@ -240,7 +240,7 @@ def test_dependabot_reads_every_folder_with_the_base_and_no_other():
 
 
 def check_dependabot() -> list[str]:
-    """The folders whose base image Dependabot keeps."""
+    """Assert which folders' base images Dependabot updates."""
     text = (ROOT / ".github/dependabot.yml").read_text()
     (line,) = re.findall(r"package-ecosystem: docker\n +directories: \[(.*)\]", text)
     return str(line).split(", ")
@@ -278,7 +278,7 @@ def checkout(tmp_path):
         ("serving/app.py", {"serve"}),
         ("serving/page/page.js", {"serve"}),
         ("docker/predict/requirements.txt", {"predict"}),
-        ("usecases/glyphs/helper.py", WITH_CODE),  # a new file of the team's, which the others may import
+        ("usecases/glyphs/helper.py", WITH_CODE),  # a new file of the team, which its other files may import
         ("usecases/glyphs/config.toml", set(STEPS)),
         ("usecases/glyphs/test_data.py", set()),
         ("usecases/remote/data.py", set()),

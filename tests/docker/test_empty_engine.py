@@ -1,6 +1,6 @@
 """
-What a changed model costs an engine that has nothing, such as a hosted runner's: a real one, started for this test,
-whose containers reach no network, and a real image registry.
+Measure what a changed model costs an empty engine, such as a hosted runner's: a real one, started for this test,
+whose containers have no network, and a real image registry.
 
     pytest tests/docker/test_empty_engine.py -m prove
 """
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.prove
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[str]:
-    """The address of an engine with no image in it."""
+    """The address of an engine that has no images."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "ip", "docker-registry"))):
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse("an engine of its own needs root, dockerd and ip; the registry needs docker-registry")
@@ -65,7 +65,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
 
 
 def push(root: Path, registry: str, folder: Path, **environ: str) -> tuple[dict[str, str], list[str], str]:
-    """The real script: the images by digest, the names of those that it pushed, and its log."""
+    """Run the real script; return the images by digest, the names of those that it pushed, and its log."""
     output = folder / "output"
     output.write_text("")
     variables = {"REPOSITORY": f"{registry}/team/models", "USE_CASE": "", "GITHUB_OUTPUT": str(output)}
@@ -79,7 +79,7 @@ def push(root: Path, registry: str, folder: Path, **environ: str) -> tuple[dict[
 
 
 def layers(reference: str) -> dict[str, int]:
-    """An image's layers in the registry: digest to bytes, compressed as they travel."""
+    """Return an image's layers in the registry: digest to bytes, compressed."""
     host, _, rest = reference.partition("/")
     name, tag = rest.split("@") if "@" in rest else rest.rsplit(":", 1)
     with urlopen(Request(f"http://{host}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFEST})) as answer:
@@ -88,7 +88,7 @@ def layers(reference: str) -> dict[str, int]:
 
 
 def held(folder: Path) -> dict[str, int]:
-    """All that the registry holds: digest to bytes."""
+    """Return all blobs of the registry: digest to bytes."""
     files = folder.glob("registry/data/docker/registry/v2/blobs/sha256/*/*/data")
     return {f"sha256:{file.parent.name}": file.stat().st_size for file in files}
 

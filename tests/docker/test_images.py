@@ -1,5 +1,5 @@
 """
-What is in the images, and how they run; needs an engine.
+Check what is in the images and how they run; this needs an engine.
 
     pytest tests/docker/test_images.py
 """
@@ -85,7 +85,7 @@ def test_it_is_no_larger_than_it_has_to_be(built, name):
 
 @pytest.mark.parametrize("name", ["build", "train", "evaluate"])
 def test_a_step_adds_kilobytes_to_the_image_of_its_framework(built, name):
-    """So does a use case: what an engine downloads or pushes for a changed model.py, once it has the framework."""
+    """An engine that has the framework downloads or pushes no more than that for a changed model.py."""
     step, framework = inspected(built[name]), inspected(base_of(name))
     layers = framework["RootFS"]["Layers"]
     assert step["RootFS"]["Layers"][: len(layers)] == layers
@@ -100,7 +100,7 @@ def base_of(name: str) -> str:
 
 
 def test_the_service_says_on_a_read_only_root_why_it_has_no_version(built):
-    """Nothing answers as W&B there; a volume is its own, and without one it says so."""
+    """Nothing answers as W&B there. A volume belongs to the service; without one it says so."""
     ask = (
         "import json, time, urllib.error, urllib.request\n"
         "while True:\n"
@@ -130,7 +130,7 @@ def test_it_has_the_packages_of_its_locks_and_no_others(built, name):
     wanted = {package for lock in locks(name) for package in entries((ROOT / lock).read_text())}
     theirs = set(python(base_name(), listed).split())
     installed = set(python(built[name], listed).split())
-    # Of two TensorFlows, the marker chooses one.
+    # A marker chooses one of the two TensorFlows.
     assert installed - theirs <= wanted
     assert wanted - installed <= {"tensorflow", "tensorflow-cpu"}
 
@@ -145,7 +145,7 @@ def test_tensorflow_is_there_without_what_only_a_compiler_reads(built):
 
 
 def test_scikit_learn_s_train_image_fits_a_table_and_keeps_the_model_without_tensorflow():
-    """Its libraries are stripped, and still load: a table there and back, a fit, a model's file."""
+    """Its libraries are stripped and still work: write and read a table, fit, save a model."""
     image = references(own.cells)["train"]
     assert (inspected(image)["Size"] - base()["Size"]) / 1e6 <= 520
     program = (
@@ -166,7 +166,7 @@ def test_scikit_learn_s_train_image_fits_a_table_and_keeps_the_model_without_ten
 
 @pytest.mark.prove
 def test_a_use_case_s_own_packages_are_in_the_images_that_run_its_code_and_in_no_other(built, tmp_path):
-    """From a package index. The framework's image stays, and so does link's."""
+    """They come from a package index. The images of the framework and of link do not change."""
     root = own.clone(tmp_path / "checkout")
     own.letters(root)
     (block,) = re.findall(
@@ -215,7 +215,7 @@ def test_the_server_is_healthy_on_a_folder_of_its_user(built, tmp_path):
 
 
 def find_in_layers(reference: str, folder: Path, text: str) -> list[str]:
-    """Files of an image's layers, over those of the base, in which a text stands; and its history, if it does there."""
+    """Return the files of an image's layers above the base that contain a text, and "history" if its history does."""
     archive = folder / "image.tar"
     docker("save", "--output", str(archive), reference)
     places_found = (
@@ -234,7 +234,7 @@ def find_in_layers(reference: str, folder: Path, text: str) -> list[str]:
 
 @pytest.fixture
 def secretive(tmp_path) -> Path:
-    """A checkout with secrets wherever a person may have them."""
+    """A checkout with secrets in every place where a person may have them."""
     root = own.clone(tmp_path / "checkout")
     own.letters(root)
     (root / ".modelgate").mkdir()

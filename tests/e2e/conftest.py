@@ -1,4 +1,4 @@
-"""A clone of this repository, as a new user would have it, with the environment that is installed already."""
+"""A clone of this repository as a new user has it, with the environment that is already installed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clone:
     changes: str = field(default_factory=a_port_of_its_own)  # of the runner, as statements
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """`python -m runner ...` in a process group of its own, its words in `runner.log`."""
+        """Start `python -m runner ...` in a separate process group, with its output in `runner.log`."""
         with (self.path.parent / "runner.log").open("a") as log:
             return subprocess.Popen(
                 [*runner_with(self.changes, self.python), *arguments],
@@ -48,7 +48,7 @@ class Clone:
             )
 
     def run(self, *arguments: str, **env: str) -> tuple[int, str]:
-        """The exit code of `python -m runner ...`, and its log."""
+        """Run `python -m runner ...`; return its exit code and its log."""
         before = len(self.log)
         process = self.start(*arguments, **env)
         try:
@@ -58,7 +58,7 @@ class Clone:
                 os.killpg(process.pid, signal.SIGKILL)
 
     def answer(self, *args: str) -> str:
-        """What `python ...` answers in the clone, which has to end well."""
+        """Run `python ...` in the clone and return its output; it must succeed."""
         done = subprocess.run([self.python, *args], cwd=self.path, env=self.env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout or done.stderr  # a step shows its help there
@@ -69,23 +69,23 @@ class Clone:
         return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
     def pid(self, record: str) -> int | None:
-        """The process that the runner noted in `.modelgate/<record>`: the step or the server that runs now."""
+        """The process in the runner's record `.modelgate/<record>`: the step or the server that runs now."""
         try:
             return int((self.path / ".modelgate" / record).read_text().split()[0])
         except (OSError, ValueError, IndexError):
             return None
 
     def client(self) -> dict[str, str]:
-        """What the W&B SDK needs to talk to the clone's server while that runs."""
+        """The variables with which the W&B SDK reaches the clone's server while it runs."""
         folder = self.path / ".modelgate"
         port = (folder / "port").read_text().strip()
         return {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": (folder / "api-key").read_text().strip()}
 
     def ask(self, question: str) -> Any:
         """
-        Start the server, and let a client of its own, with an empty cache, ask it something.
+        Start the server and ask it something, from a separate client with an empty cache.
 
-        question: an expression over `api`, a wandb.Api(); or a program that puts what it found into `answer`.
+        question: an expression over `api`, a wandb.Api(); or a program that assigns its result to `answer`.
         """
         cache = self.path.parent / f"cache-{time.monotonic_ns()}"
         program = question if "answer =" in question else f"answer = {question}"
@@ -104,7 +104,7 @@ class Clone:
 
     @contextmanager
     def open(self) -> Iterator[dict[str, str]]:
-        """`make serve` until the block ends; gives the environment of its client."""
+        """Run `make serve` until the block ends; yield the environment for a client."""
         before = len(self.log)
         serving = self.start("serve")
         try:
@@ -117,7 +117,7 @@ class Clone:
 
 
 def clean_environment(home: Path) -> Mapping[str, str]:
-    """The person's environment: no W&B, no GitHub, a HOME of its own."""
+    """A user's environment: no W&B, no GitHub, a separate HOME."""
     inherited = ("PATH", "LANG", "TMPDIR")
     return {
         "HOME": str(home),
@@ -133,7 +133,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     copy = Clone(path, dict(clean_environment(tmp_path / "home")))
     yield copy
     print(copy.log)  # for a test that failed
-    for record in ("step.pid", "server.pid"):  # a test that failed half-way must not leave a process behind
+    for record in ("step.pid", "server.pid"):  # a test that failed midway must not leave a process behind
         if pid := copy.pid(record):
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ PRODUCTION = "api.artifact('local-org/wandb-registry-model/{collection}:producti
 
 
 def facts(collection: str, use_case: str) -> str:
-    """An expression over wandb.Api(): what is in production, and how much of everything there is."""
+    """Return an expression over wandb.Api(): what is in production, and how many of everything there are."""
     project = "local/model-registry-dev"
     version = PRODUCTION.format(collection=collection)
     counts = {

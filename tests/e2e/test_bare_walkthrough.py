@@ -1,5 +1,5 @@
 """
-The bare walkthrough that the loop is timed against trains the same model as the steps do.
+The bare walkthrough, which the loop is timed against, trains the same model as the steps.
 
     pytest tests/e2e/test_bare_walkthrough.py               two epochs
     pytest tests/e2e/test_bare_walkthrough.py -m prove      as many as the use case has
@@ -45,7 +45,7 @@ print(f"accuracy {metrics.compute_accuracy(dataset.y_eval, asked.answers):.6f}")
 
 
 def run(*arguments: str) -> list[tuple[str, float]]:
-    """What is printed, line by line: a name and a number."""
+    """Return the printed lines, each a name and a number."""
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return [(name, float(value)) for name, value in (line.split() for line in done.stdout.splitlines()[-4:])]

@@ -31,7 +31,7 @@ LOOP_OF_A_TABLE = ("run", "--C", "0.5")
 
 @pytest.fixture
 def team():
-    """What makes the only use case: images and Keras, unless a test asks for another."""
+    """The function that makes the only use case: images and Keras, unless a test asks for another."""
     return own.letters
 
 
@@ -42,7 +42,7 @@ def images(team) -> dict[str, str]:
 
 @pytest.fixture
 def clone(clone, team):
-    """The team's own use case, which is the only one; see test_third_use_case.py."""
+    """A clone with the team's use case alone; see test_third_use_case.py."""
     team(clone.path)
     clone.env |= {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}
     return clone
@@ -58,14 +58,14 @@ def nothing_is_left(clone):
 
 
 def containers_of(clone, role: str = "", *more: str) -> list[str]:
-    """The containers of a clone, by the query that the labels allow."""
+    """Return the containers of a clone, by their labels."""
     wanted = [f"--filter=label=modelgate.folder={clone.path}/.modelgate", *more]
     wanted += [f"--filter=label=modelgate.role={role}"] if role else []
     return docker("ps", "--all", "--quiet", *wanted).split()
 
 
 def wait_for(clone, role: str, step: str = "", before: Sequence[str] = ()) -> str:
-    """The container of a role, once it runs. before: those of an earlier runner, which may not have ended yet."""
+    """Wait for a role's container and return it. before: containers of an earlier runner, which may still run."""
     running = ("--filter=status=running", f"--filter=name={step}")
 
     def of_this_runner() -> list[str]:
@@ -75,13 +75,13 @@ def wait_for(clone, role: str, step: str = "", before: Sequence[str] = ()) -> st
 
 
 def answers(clone) -> dict[str, Any]:
-    """What build, train and link answered last."""
+    """Return the last results of build, train and link."""
     out = clone.path / ".modelgate" / "out"
     return {step: json.loads((out / step / "result.json").read_text()) for step in ("build", "train", "link")}
 
 
 def zip_headers(*python: str) -> str:
-    """How this Python begins a file in a zip: changed in 3.11.4 (python/cpython#103861), and digests with it."""
+    """How this Python begins a file in a zip: 3.11.4 changed it (python/cpython#103861), and the digests with it."""
     program = (
         "import io, zipfile\nfile = io.BytesIO()\nwith zipfile.ZipFile(file, 'w') as zip:\n"
         "    with zip.open(zipfile.ZipInfo('a'), 'w', force_zip64=True): pass\nprint(file.getvalue().hex())"
@@ -103,17 +103,17 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         step: answer["digest"] for step, answer in first.items()
     }
     assert "Traceback" not in output
-    assert "local-" not in output.replace("local-org", "")  # no line to paste has the key in it
+    assert "local-" not in output.replace("local-org", "")  # no printed command has the key in it
     planned, ran = (re.findall(pattern, output, re.MULTILINE) for pattern in (r"^ {7}\+ (.*)", r"^  \+ (.*)"))
     assert len(planned) == 5 and len(ran) == 4  # no one approved
     for before, now in zip(planned, ran, strict=False):
         assert now.startswith("docker run --rm --read-only --cap-drop=ALL")
-        # What an earlier step makes has a name in the plan; all else is the same, word for word.
+        # The plan has a name for what an earlier step makes; everything else is the same, word for word.
         assert re.sub(r"=(DATASET|MODEL|VERSION)\b", "=MADE", before) == re.sub(
             r"(--(?:dataset|model|version))=\S+", r"\1=MADE", now
         )
 
-    # Everything again, in containers, the server killed beneath it: train waits for the next one with its model.
+    # Everything again in containers, and the server is killed: train keeps its model and waits for the next server.
     before = len(clone.log)
     process = clone.start(*LOOP, "--docker", "--no-cache", APPROVE="ada")
     until(lambda: "epoch 01/08" in clone.log[before:] or process.poll() is not None, "train", DEADLINE_S)
@@ -148,7 +148,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     runner = clone.start(*LOOP_OF_A_TABLE, "--docker")
     wait_for(clone, "step", "build")
-    runner.send_signal(signal.SIGTERM)  # as Ctrl-C, which a job in the background does not hear
+    runner.send_signal(signal.SIGTERM)  # instead of Ctrl-C, which a background job ignores
     assert runner.wait(DEADLINE_S) == 130
     assert not containers_of(clone)
 
@@ -156,9 +156,7 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     wait_for(clone, "step", "build")
     runner.kill()
     runner.wait(DEADLINE_S)
-    assert containers_of(clone, "step") and containers_of(
-        clone, "server"
-    )  # the engine's, and not the runner's children
+    assert containers_of(clone, "step") and containers_of(clone, "server")  # children of the engine, not of the runner
     left = containers_of(clone)
     address = clone.client()["WANDB_BASE_URL"]
 
@@ -175,7 +173,7 @@ def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):
     code, output = clone.run(*LOOP_OF_A_TABLE, APPROVE="ada")  # without containers
     assert code == 0, output
     assert clone.log.count("that an earlier runner left behind") == 4  # a step and a server, twice
-    assert clone.client()["WANDB_BASE_URL"] == address  # what was left did not keep the port
+    assert clone.client()["WANDB_BASE_URL"] == address  # the leftover container did not keep the port
     state = clone.ask(facts("cells-dev", "cells"))
     del state["runs"]  # a killed run stays
     assert state == {"production": "v0", "datasets": 1, "models": 1, "versions": 1, "entries": 1}
@@ -204,7 +202,7 @@ def test_ten_moments(clone, first):
         if victim == "runner":
             runner.send_signal(signal.SIGKILL)
         elif state := containers_of(clone, victim):
-            docker("kill", *state, check=False)  # it may end between the look and the kill
+            docker("kill", *state, check=False)  # it may end between the query and the kill
         runner.wait(DEADLINE_S)
         code, output = clone.run(*loop, APPROVE="ada")
         assert code == 0, f"after kill {number} of {victim}:\n{output}"

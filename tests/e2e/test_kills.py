@@ -1,5 +1,5 @@
 """
-`kill -9` anywhere in the loop, then the same command: it completes, and nothing is doubled.
+`kill -9` anywhere in the loop, then the same command: it completes, and nothing is there twice.
 
     pytest tests/e2e/test_kills.py                 a moment, and the one between ledger entry and alias
     pytest tests/e2e/test_kills.py -m prove        twenty moments
@@ -26,21 +26,21 @@ LOOP = ("run",)
 
 @pytest.fixture
 def clone(clone):
-    """Of a table, which is learned in no time: what is killed is the loop."""
+    """A clone with a table, which trains in no time: the kill hits the loop, not the training."""
     own.cells(clone.path)
     clone.env["CELLS_EVERY"] = "7"
     return clone
 
 
 def kill_at(clone, seconds: float, victim: str, *arguments: str) -> None:
-    """Run the loop, and kill the step, the server or the runner after so many seconds, if it still runs then."""
+    """Run the loop; after this many seconds kill the step, the server or the runner, if it still runs."""
     process = clone.start(*arguments, APPROVE="ada")
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     pid = process.pid if victim == "runner" else clone.pid(f"{victim}.pid")
     if process.poll() is None and pid:
-        with contextlib.suppress(ProcessLookupError):  # it may end between the look and the kill
+        with contextlib.suppress(ProcessLookupError):  # it may end between the query and the kill
             os.kill(pid, signal.SIGKILL)
     process.wait(DEADLINE_S)
 
@@ -54,7 +54,7 @@ def duration(clone) -> float:
 
 
 def kills(clone, moments: int, seed: int) -> None:
-    """Each moment in a loop of its own (a training of its own), drawn over the whole length of the loop."""
+    """Draw each moment from the whole length of the loop; each gets a separate loop with a new training."""
     drawn = random.Random(seed)
     whole = duration(clone)
     for number in range(1, moments + 1):

@@ -69,7 +69,7 @@ def use_case_with_images(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-# What needs packages of its own, which are downloaded, is for `make prove`.
+# A use case that downloads packages is for `make prove`.
 @pytest.fixture(
     params=[
         pytest.param(name, marks=pytest.mark.prove if (SHIPPED / name / "requirements.in").exists() else ())
@@ -81,7 +81,7 @@ def use_case_with_columns(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_fallback_runs_and_stops_until_approve_goes_on_and_again_changes_nothing(clone):
-    """Its source is not there, and no one approves."""
+    """The source is not available, and no one approves."""
     loop = ("run", "--epochs", "8")
     code, output = clone.run(*loop)
     assert code == 0, output
@@ -131,14 +131,14 @@ def test_the_tables_and_texts_that_ship_reach_their_floor_and_are_shown_in_colum
 
 
 def ship(clone, use_case):
-    """Put what ships into the clone; the settings of one use case of it."""
+    """Put the shipped use cases into the clone; return the settings of one."""
     shutil.rmtree(clone.path / "usecases")
     shutil.copytree(SHIPPED, clone.path / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
     return json.loads(clone.answer("-m", "modelgate", "config", use_case))
 
 
 def look(clone, use_case, settings, program, **env):
-    """Take the use case to production; what W&B shows of its rows, once its metric is seen to reach the floor."""
+    """Take the use case to production, check that it reaches the floor, and return what W&B shows of its rows."""
     code, output = clone.run("run", "--use-case", use_case, APPROVE="ada", **env)
     assert code == 0, output
     seen = clone.ask(program.format(use_case=use_case, metric=settings["gate"]["metric"]))

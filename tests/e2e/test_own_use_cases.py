@@ -23,7 +23,7 @@ PAGES = {
 
 
 def commands(page):
-    """The words of the two commands: `modelgate new ...` and `make run ...`."""
+    """Return the arguments of the two commands: `modelgate new ...` and `make run ...`."""
     text = (ROOT / f"docs/how-to/adapting-{page}.md").read_text(encoding="utf-8")
     first, second = text.split("\n```\n")[1].splitlines()
     return first.split(), second.split()

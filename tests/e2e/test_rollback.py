@@ -1,5 +1,5 @@
 """
-Going back, as a person does it: the drill that `make drill` is, and a bad version that was deleted already.
+Roll back as a person does: the drill of `make drill`, and a bad version that was already deleted.
 
     pytest tests/e2e/test_rollback.py -m prove
 """

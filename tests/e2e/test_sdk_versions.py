@@ -3,7 +3,7 @@ Other releases of the SDK against this server: the calls of W&B's walkthrough, a
 
     pytest tests/e2e/test_sdk_versions.py -m prove
 
-All other tests run the version that the project is locked to. Each other one gets an environment of its own in
+All other tests run the locked version of the SDK. Each other version gets a separate environment in
 `build/sdk/`, which needs PyPI once.
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.server.conformance import environment, releases
 
-# The loop runs with two of them, over the locked environment; with what they need and that does not have.
+# The loop runs with two of them, on top of the locked environment, plus the packages that only they need.
 GIT = ["gitpython==3.2.1", "gitdb==4.0.12", "smmap==5.0.3"]
 VERSIONS = {
     "0.28.2": ["wandb==0.28.2", "sentry-sdk==2.75.0", *GIT],
@@ -29,7 +29,7 @@ def version(request: pytest.FixtureRequest) -> str:
 
 
 def python_with(version: str) -> str:
-    """The locked environment with another SDK over it."""
+    """Return a Python that has the locked environment, with another SDK on top."""
     return str(environment.python(f"wandb-{version}", VERSIONS[version], over_this_one=True))
 
 

@@ -1,6 +1,6 @@
 """
-The fixtures, the test and the workflow of docs/how-to/service.md, as they are there, in a project that has nothing of
-ours.
+Run the fixtures, the test and the workflow of docs/how-to/service.md, unchanged, in a project that has none of our
+files.
 
     pytest tests/e2e/test_service.py
 """
@@ -56,7 +56,7 @@ def stranger(tmp_path):
 
 
 def test_the_plugin_runs_the_test_of_the_page(stranger, tmp_path):
-    """tests/server/test_package.py installs it; here it is loaded by name."""
+    """tests/server/test_package.py installs the package; here it is loaded by name."""
     (tmp_path / "pytest.ini").write_text(block("pytest.ini"))
     wrong = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_MODE": "disabled"}
     done = stranger("-p", "modelgate_server.pytest_plugin", PYTHONPATH=str(ROOT), **wrong)
@@ -64,7 +64,7 @@ def test_the_plugin_runs_the_test_of_the_page(stranger, tmp_path):
 
 
 def test_the_image_runs_the_test_of_the_page(stranger):
-    """As the service container of the page's workflow: what it sets for the service, and for the tests."""
+    """Run the service container of the page's workflow, with its variables for the service and for the tests."""
     service, tests = services_and_tests()
     options = [*service["options"].split(), *(f"--publish={port}" for port in service["ports"])]
     options += [f"--env={name}={value}" for name, value in service["env"].items()]

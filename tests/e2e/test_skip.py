@@ -1,5 +1,5 @@
 """
-Skip what has not changed, for real: what is touched in a clone runs exactly the steps that depend on it.
+Steps that nothing changed are skipped, for real: a change in a clone runs exactly the steps that depend on it.
 
     pytest tests/e2e/test_skip.py -m prove
 
@@ -67,7 +67,7 @@ def test_what_makes_the_model_runs_train_and_what_follows_if_the_model_is_anothe
     assert loop(clone, *NINE) == FROM_TRAIN
     edit(clone, "usecases/glyphs/model.py", "Dropout(dropout)", "Dropout(dropout * 0.8)")
     assert loop(clone, *NINE) == FROM_TRAIN
-    edit(clone, "usecases/glyphs/model.py")  # train has to run to find that it makes the same model
+    edit(clone, "usecases/glyphs/model.py")  # train must run to find that it makes the same model
     assert loop(clone, *NINE) == {"train"}
 
 
@@ -88,7 +88,7 @@ def test_what_makes_the_report_runs_evaluate_and_what_makes_the_rows_every_step(
 def test_without_the_cache_everything_runs_again_and_gives_the_same_digests(clone):
     assert loop(clone, *EIGHT) == EVERY_STEP
     first, digest = clone.ask(DIGESTS), answer(clone, "link")["digest"]
-    assert loop(clone, *EIGHT, "--no-cache") == {"build", "train", "evaluate"}  # the model is the candidate already
+    assert loop(clone, *EIGHT, "--no-cache") == {"build", "train", "evaluate"}  # the model is already the candidate
     again = clone.ask(DIGESTS)
     assert again["dataset"] == first["dataset"] and len(again["dataset"]) == 1
     assert again["model"] == first["model"] == [digest]

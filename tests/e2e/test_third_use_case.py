@@ -1,7 +1,7 @@
 """
 A team's own use case, made as docs/how-to/adapting.md says: copy a folder, edit it, remove those that shipped, touch
-nothing else. What it is told here; its whole loop, as processes and in containers: test_containers.py, which needs an
-engine. Under act: tests/workflows/test_act.py.
+nothing else. This file has its error messages, and its whole loop as processes. The loop in containers, which needs an
+engine, is in test_containers.py, and the one under act in tests/workflows/test_act.py.
 
     pytest tests/e2e/test_third_use_case.py
     pytest tests/e2e/test_third_use_case.py -m prove      its whole loop, without an engine

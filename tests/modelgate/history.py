@@ -21,7 +21,7 @@ def of_project(name, number):
 
 @dataclass
 class History:
-    """A ledger, and the registry next to it, as promote would leave them."""
+    """A ledger and its registry, as promote would leave them."""
 
     entries: list[Entry] = field(default_factory=list)
     seals: list[Seal] = field(default_factory=list)
@@ -79,7 +79,7 @@ class History:
         self.raced.add(void.number)
 
     def interrupted(self, to):
-        """Killed between the entry and the alias, or refused the alias. evaluate lets nothing be promoted to itself."""
+        """Killed before the alias was set, or not allowed to set it. evaluate never lets a version replace itself."""
         self.write((to + 1) % 6 if to == self.production else to, self.head and self.head.sha256)
 
     def outside(self, to):

@@ -1,5 +1,5 @@
 """
-What a reviewer is told first: what a candidate was made from that production was not, and what is unusual about it.
+What a reviewer reads first: how the candidate's inputs differ from production's, and what is unusual about it.
 
     pytest tests/modelgate/test_changes.py
 """

@@ -1,5 +1,5 @@
 """
-How a step answers where it cannot.
+How a step reports that it failed.
 
     pytest tests/modelgate/test_cli.py
 """
@@ -35,7 +35,7 @@ def test_out_has_what_belongs_to_this_answer_and_nothing_of_an_earlier_one(tmp_p
 
 
 def ended(error):
-    """How a program ends whose step raises this."""
+    """Return how a program ends if its step raises this."""
     names = "from wandb.errors import CommError\nfrom wandb.sdk.lib.service.service_connection import *\n"
     code = f"{names}from modelgate.cli import run_guarded\ndef main(): raise {error}\n"
     program = [sys.executable, "-c", f"{code}raise SystemExit(run_guarded(main))"]

@@ -1,5 +1,5 @@
 """
-A use case's config.toml: every key deleted, misspelt, mistyped and out of range, and what a person is told.
+A use case's config.toml: every key deleted, misspelt, mistyped and out of range, and the error for each.
 
     pytest tests/modelgate/test_config.py
 """
@@ -63,7 +63,7 @@ environment = "production"
 train = ["self-hosted", "gpu"]
 evaluate = "ubuntu-24.04"
 """
-# Of the gate, what goes with other metrics than that of the example.
+# The keys of the gate that belong to other metrics than the example's.
 OTHER_LIMITS = {"at_most", "margin_relative", "tolerance", "quantile"}
 TABLES = {
     "data": config.Data,
@@ -108,7 +108,7 @@ def write(folder, text, name="mine"):
 
 
 def changed(table, key, line):
-    """The whole config with another line for a key; nothing in its place for an empty line."""
+    """Return the whole config with another line for a key, or without the key if the line is empty."""
     section, lines = "", []
     for old in WHOLE.splitlines():
         section = old.strip("[]") if old.startswith("[") else section
@@ -148,7 +148,7 @@ def test_a_key_that_is_deleted(folder, table, key):
 def test_a_key_that_is_misspelt(folder, table, key):
     wrong = key[1:] + key[0]
     write(folder, changed(table, key, f"{wrong} = 1"))
-    if table == "train":  # it may be a hyperparameter of the use case's own; the one that is needed is missing
+    if table == "train":  # it may be the use case's own hyperparameter; the required one is missing
         assert f"train.{key} is missing" in refused()
     else:
         output = refused()
@@ -327,7 +327,7 @@ def test_a_fallback_has_to_be_there_but_in_an_image_which_has_one_use_case(folde
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_says_so_before_it_asks_wandb_for_anything(folder, step, monkeypatch):
-    """Exit 2 with file, key and what is allowed; today's exit 1 means that the answer is no."""
+    """Exit 2 with the file, the key and what is allowed; exit 1 means that the answer is no."""
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # no one listens on the discard port
     write(folder, WHOLE.replace("self_approval", "self_aproval"))
     with pytest.raises(StepError, match=r"gate\.self_aproval is not a key \(did you mean self_approval\?\)") as stopped:

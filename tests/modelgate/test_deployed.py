@@ -1,5 +1,5 @@
 """
-What a service says that it runs, against random histories of the ledger: six planted mismatches, and none without one.
+Compare a service's state with random histories of the ledger: six planted mismatches are found, and no others.
 
     pytest tests/modelgate/test_deployed.py
 """
@@ -25,7 +25,7 @@ MOVES = st.lists(st.tuples(st.sampled_from(["promote", "race", "interrupted"]), 
 
 
 def build_entries(moves):
-    """The entries that these promotions leave, as the ledger is read."""
+    """Return the entries that these promotions leave, as read from the ledger."""
     history = History()
     history.promote(0)
     for move, to in moves:
@@ -36,7 +36,7 @@ def build_entries(moves):
 
 
 def answer_for(entry):
-    """What a service says that runs what this entry promoted."""
+    """Return the state of a service that runs what this entry promoted."""
     to = entry.content["to"]
     description = {"version": to["name"], "digest": to["digest"], "sha256": "f" * 64, "ledger_sha256": entry.sha256}
     return {"use_case": "glyphs", "ready": True, "approved": True, "ledger_entry": f"v{entry.number}", **description}
@@ -142,7 +142,7 @@ def test_a_service_that_stops_within_its_answer_did_not_answer(status, monkeypat
 
 
 def test_the_file_that_counts_is_that_of_the_framework():
-    """A version may hold a file of another one next to it, which no one judged."""
+    """A version may also have a file of another version, which no one judged."""
     assert frameworks.find_model_file({"model.keras", "model.skops"}, "sklearn") == "model.skops"
     assert (
         frameworks.find_model_file({"model.skops"}, "keras") == "model.skops"

@@ -1,5 +1,5 @@
 """
-Evidence from outside is refused with a reason, whatever is in its files: never a traceback, never much memory.
+Evidence from outside is refused with a reason, whatever its files contain: never a traceback, never much memory.
 
     pytest tests/modelgate/test_evaluation.py
 """
@@ -27,7 +27,7 @@ with np.load(io.BytesIO(PREDICTIONS)) as _stored:
 
 
 def packed(**changes):
-    """The stored answers with some of them changed, or left out (None)."""
+    """Return the stored answers, with some of them changed or left out (None)."""
     file = io.BytesIO()
     np.savez_compressed(file, **{name: rows for name, rows in (ANSWERS | changes).items() if rows is not None})
     return file.getvalue()
@@ -42,19 +42,19 @@ def zipped(members, compression=zipfile.ZIP_DEFLATED):
 
 
 def array(header, data=b""):
-    """A member with this header: what NumPy evaluates before it reads."""
+    """Return a member with this header, which NumPy evaluates before it reads."""
     text = header.encode() + b" " * (63 - (10 + len(header)) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
 
 
 def damaged(content):
-    """One byte of the data of the first member is another: its CRC no longer fits."""
+    """Change one byte of the first member's data, so that its CRC no longer matches."""
     offset = len(content) // 3
     return content[:offset] + bytes([content[offset] ^ 0xFF]) + content[offset + 1 :]
 
 
 def huge():
-    """A few kilobytes that unpack to more than is allowed."""
+    """Return a few kilobytes that unpack to more than is allowed."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target, target.open("labels.npy", "w") as member:
         for _ in range(evaluation.MAX_UNPACKED_BYTES // 20_000_000 + 1):
@@ -136,7 +136,7 @@ def test_answers_that_are_none_are_refused(content):
 
 
 def regression(**changes):
-    """Evidence of a regression, as far as its answers are concerned."""
+    """Return evidence of a regression with these answers."""
     content = form.as_json(form.parse(EVIDENCE)) | {"task": "tabular-regression", "metric": "within_tolerance"}
     content["policy"]["tolerance"] = 5.0
     return json.dumps(content | changes).encode()

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from modelgate.promotion import evidence, evidence_schema
 
-# What the code before schema 2 wrote of the glyphs: the second model, with the first in production.
+# Written for the glyphs by the code before schema 2: the second model, with the first in production.
 STORED = Path(__file__).with_name("evidence_schema_1") / "evidence.json"
 DIGEST = "d" * 32
 
@@ -86,7 +86,7 @@ def test_evidence_is_frozen_and_comes_back_from_its_file_as_it_was(content):
 
 
 def test_evidence_of_before_the_other_tasks_is_read(content):
-    """Schema 2 as it was first: its rules had no method, its policy no quantile, and its comparison no rows_needed."""
+    """The first form of schema 2: its rules had no method, its policy no quantile, its comparison no rows_needed."""
     for rule in content["rules"]:
         del rule["method"], rule["level"]
     del content["policy"]["quantile"], content["comparison"]["rows_needed"]

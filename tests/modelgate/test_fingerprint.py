@@ -1,5 +1,5 @@
 """
-What a step's fingerprint covers: the files it imports, its flags and inputs, and nothing of this machine.
+What a step's fingerprint covers: the files it imports, its flags and its inputs, and nothing about this machine.
 
     pytest tests/modelgate/test_fingerprint.py
 """
@@ -15,7 +15,7 @@ from tests import own
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy of the sources, whose files a test may touch."""
+    """A copy of the sources, whose files a test may edit."""
     own.clone(tmp_path)
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     monkeypatch.setattr(config, "FOLDER", tmp_path / "usecases")
@@ -30,7 +30,7 @@ STEPS = {
 
 
 def aliases():
-    """Those of a use case of Keras and images, as the steps ask for them."""
+    """Return the fingerprints of a use case with Keras and images, as the steps compute them."""
     settings = config.load("glyphs")
     ours = usecase.list_modules(settings)
     build = [rows.get_module(settings.task), rows.get_checks(settings.task)]
@@ -43,7 +43,7 @@ def aliases():
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
-    """Those of a copy that nothing was touched in."""
+    """The fingerprints of an unchanged copy."""
     with pytest.MonkeyPatch.context() as patch:
         root = own.clone(tmp_path_factory.mktemp("untouched"))
         patch.setattr(fingerprint, "ROOT", root)
@@ -78,7 +78,7 @@ def untouched(tmp_path_factory):
         ("usecases/glyphs/requirements.txt", {"build", "train", "evaluate"}),
         ("usecases/remote/requirements.txt", set()),
         ("docker/promote/requirements.txt", set()),
-        ("requirements.txt", set()),  # a new tool of the developers trains nothing again
+        ("requirements.txt", set()),  # a new development tool causes no new training
     ],
 )
 def test_touching_a_file_changes_the_steps_that_use_it(copy, untouched, touched, changed):

@@ -28,19 +28,19 @@ LABELS = np.arange(ROWS, dtype=np.int64) % 10
 
 
 def wrong_in(rows):
-    """Answers that are wrong in these rows: one wrong class and another, so that no renaming fixes them."""
+    """Return answers that are wrong in these rows, with different wrong classes, so that no renaming fixes them."""
     answers = LABELS.copy()
     answers[rows] = (answers[rows] + 1 + np.arange(len(answers[rows])) % 7) % 10
     return answers
 
 
 def sure(answers):
-    """Probabilities of a model that is sure of these answers."""
+    """Return the probabilities of a model that is sure of these answers."""
     return np.eye(10, dtype=np.float32)[answers]
 
 
 def scores(candidate_wrong, production_wrong=None):
-    """A candidate that is wrong in the first rows, and a production that is, if there is one."""
+    """Return the scores of a candidate that is wrong in the first rows, and of such a production, if there is one."""
     production = None if production_wrong is None else sure(wrong_in(slice(production_wrong)))
     return Scores(LABELS, sure(wrong_in(slice(candidate_wrong))), production, ROWS, ())
 
@@ -55,18 +55,18 @@ WITHIN = Policy("no_worse", at_least=0.9, margin=0.005, metric="within_tolerance
 
 
 def numbers(candidate, production=None):
-    """A regression of these answers."""
+    """Return the scores of a regression with these answers."""
     return Scores(NUMBERS, candidate, production, ROWS, (), task="tabular-regression")
 
 
 def mixed(targets, noise):
-    """Probabilities of a classifier that sees the truth through this noise."""
+    """Return the probabilities of a classifier that sees the truth through this noise."""
     second = 1 / (1 + np.exp(-(4 * targets - 2 + noise)))
     return np.column_stack([1 - second, second]).astype(np.float32)
 
 
 def binary(positives, rows=ROWS):
-    """Two classes, of which the second has so many rows; the candidate is right in all but one of each."""
+    """Return scores of two classes, the second with this many rows; the candidate is wrong in one row of each."""
     targets = (np.arange(rows) < positives).astype(np.int64)
     noise = np.zeros(rows)
     noise[0], noise[-1] = -4, 4
@@ -199,7 +199,7 @@ def test_sign_plausible_refuses_answers_that_fall_where_the_targets_rise():
 
 
 def test_sign_plausible_lets_a_poor_model_pass():
-    """Its answers have next to nothing to do with the targets: that is for the floor to refuse."""
+    """Its answers are almost unrelated to the targets: refusing that is the floor's task."""
     dice = np.random.default_rng(0)
     for _ in range(20):
         assert refusals(numbers(dice.normal(0, 5, ROWS)), WITHIN) == ["floor"]
@@ -207,7 +207,7 @@ def test_sign_plausible_lets_a_poor_model_pass():
 
 @pytest.mark.parametrize("policy", [POLICY, BETTER, replace(POLICY, name="non_inferior", margin=0.02)])
 def test_production_plausible_refuses_labels_that_were_flipped_for_candidate_and_rows_alike(policy):
-    """Rows, training and candidate agree, so that the candidate is far above production: that is not a gain."""
+    """Rows, training and candidate agree, so the candidate is far above production; but that is not a gain."""
     right = binary(300)
     flipped = replace(
         right,
@@ -231,7 +231,7 @@ def test_production_plausible_refuses_labels_that_were_flipped_for_candidate_and
 
 
 def test_production_plausible_lets_a_better_model_replace_one_that_the_world_left_behind():
-    """It has a third of the rows right, and its mistakes are of many kinds: no renaming makes it good."""
+    """A third of its answers are right, and its mistakes are of many kinds: no renaming makes it good."""
     assert refusals(scores(20, 670)) == []
     one_answer = np.zeros_like(LABELS)
     assert refusals(replace(scores(20), production=sure(one_answer))) == []
@@ -250,7 +250,7 @@ def test_not_constant_refuses_one_answer_to_all_rows():
 
 
 def test_not_constant_refuses_a_classifier_that_always_says_no():
-    """Of 1 % positives: it is right 99 times in a hundred, and its floor is far below."""
+    """With 1 % positives it is right in 99 % of the rows, and the floor is far below."""
     rare = binary(30, rows=3000)
     always = np.tile(np.array([0.99, 0.01], np.float32), (3000, 1))
     assert refusals(replace(rare, candidate=always)) == ["not_constant"]
@@ -283,7 +283,7 @@ def test_no_worse_refuses_a_drop_that_the_rows_show():
 
 def test_better_refuses_what_is_only_as_good():
     assert refusals(scores(20, 20), BETTER) == ["better"]
-    assert refusals(scores(18, 20), BETTER) == ["better"]  # two rows won: by chance one time in four
+    assert refusals(scores(18, 20), BETTER) == ["better"]  # two rows won: chance alone does that once in four draws
 
 
 def test_better_lets_a_significant_gain_pass():
@@ -295,7 +295,7 @@ def test_better_lets_a_first_model_pass():
 
 
 def test_non_inferior_refuses_what_is_not_shown_to_be_as_good():
-    """Equal answers on 1,000 rows do not show that no more than half a point was lost where 20 rows move each way."""
+    """If 20 of 1,000 rows move each way, equal totals do not show that less than half a point was lost."""
     strict, mild = replace(POLICY, name="non_inferior"), replace(POLICY, name="non_inferior", margin=0.02)
     moving = replace(scores(20), production=sure(wrong_in(slice(20, 40))))
     assert refusals(moving) == []
@@ -344,7 +344,7 @@ def test_a_metric_of_the_use_cases_own_is_the_mean_of_what_it_gives_each_row():
     assert refusals(replace(scores(20, 20), own=Pair(dear, cheap)), policy) == ["no_worse"]
     assert refusals(replace(scores(20, 20), own=Pair(cheap, dear)), replace(policy, name="better")) == []
     assert refusals(replace(scores(20, 20), own=Pair(3 * cheap, 3 * cheap)), policy) == ["floor"]
-    more = replace(policy, at_most=None, at_least=0.8)  # of gains more is better
+    more = replace(policy, at_most=None, at_least=0.8)  # more gain is better
     assert refusals(replace(scores(20, 20), own=Pair(dear, cheap)), more) == []
     assert refusals(replace(scores(20, 20), own=Pair(cheap, dear)), more) == ["no_worse"]
 
@@ -379,7 +379,7 @@ def test_slices_no_worse_refuses_a_category_of_a_table_that_a_regression_lost():
 
 
 def test_slices_that_are_worse_by_little_are_not_refused_however_many_rows_show_it():
-    """2 points on 50,000 rows: shown beyond doubt, and less than models differ by that learned from other rows."""
+    """2 points on 50,000 rows: beyond doubt, but less than the difference between models trained on other rows."""
     rows = 100_000
     labels = np.arange(rows, dtype=np.int64) % 2
     ours, theirs = labels.copy(), labels.copy()
@@ -397,7 +397,7 @@ def test_behaviour_no_worse_refuses_a_regression_that_turns_with_the_rows():
 
 
 def test_slices_no_worse_refuses_a_class_that_was_lost():
-    """12 rows of class 3 lost and 10 of class 7 won: the whole cannot show it, and the class can."""
+    """12 rows of class 3 are lost and 10 of class 7 won: only the class shows it, not the total."""
     ours, theirs = np.flatnonzero(LABELS == 3)[:12], np.flatnonzero(LABELS == 7)[:10]
     scored = replace(scores(0), candidate=sure(wrong_in(ours)), production=sure(wrong_in(theirs)))
     assert refusals(scored) == ["slices_no_worse"]

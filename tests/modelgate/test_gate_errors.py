@@ -54,7 +54,7 @@ def test_a_planted_drop_is_caught_as_often_as_stated(trainings, drop):
 
 
 def test_what_is_called_approximate_says_the_rates_that_were_measured():
-    """Of each method the lowest and the highest that the table of docs/explanation/gate.md has for it."""
+    """Return each method's lowest and highest figure in the table of docs/explanation/gate.md."""
     kinds = {metric.title: metric.made_of for metric in metrics.METRICS.values()}
     page = (own.ROOT / "docs/explanation/gate.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^\| \| rows \| floor reached .*\n.*\n((?:\|.*\n)+)", page, re.MULTILINE)
@@ -79,7 +79,7 @@ A_TABLE_AND_NUMBERS = [case for case in SHARES if case.name.startswith(("tables"
 
 
 def at_most_one_in_twenty(draws):
-    """So many of these draws, by chance, of what happens 5 % of times: 124 of 2,000."""
+    """Return the most of these draws in which an event of 5 % can happen by chance: 124 of 2,000."""
     return (0.05 * draws + 2.5 * (0.05 * 0.95 * draws) ** 0.5) / draws
 
 

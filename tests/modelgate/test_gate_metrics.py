@@ -74,7 +74,7 @@ def test_f1_of_a_class_that_is_never_answered_is_none_at_all():
 
 @pytest.mark.parametrize(("regressed", "improved", "rows"), [(12, 5, 200), (0, 3, 150), (7, 0, 1000), (40, 38, 500)])
 def test_tangos_bound_is_the_largest_drop_that_the_score_test_does_not_refuse(regressed, improved, rows):
-    """By its definition: the likeliest pair of shares for that drop is sought by an optimizer."""
+    """Compare with the definition: an optimizer finds the likeliest pair of shares for that drop."""
 
     def score(drop):
         def unlikely(share):
@@ -102,7 +102,7 @@ def test_a_mean_has_the_bounds_of_students_t():
 
 
 def test_delongs_variance_is_that_of_the_published_pairs():
-    """By its definition, every pair of rows compared, for the difference of two models."""
+    """Compare with the definition: every pair of rows, for the difference of two models."""
     random = np.random.default_rng(4)
     targets = (np.arange(ROWS) < 60).astype(np.int64)
     ours, theirs = (probabilities(random, targets, 2) for _ in range(2))

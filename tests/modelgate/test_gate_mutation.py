@@ -1,5 +1,5 @@
 """
-Each rule of the gate is needed: without it, its own test goes red. A new rule without a test fails here by itself.
+Each rule of the gate is needed: without it, its own test fails. A new rule without a test fails here.
 
     pytest tests/modelgate/test_gate_mutation.py
 """

@@ -1,5 +1,5 @@
 """
-Files that are not models, as someone with a key may log them: each is refused by name, soon, and runs nothing.
+Files that are not models, as anyone with a key may log them: each is refused by name, quickly, and runs no code.
 
     pytest tests/modelgate/test_hostile_models.py
 """
@@ -57,7 +57,7 @@ def fitted(tmp_path):
 
 
 def self_trusting(path):
-    """A partial of os.system, and the list of types to trust that another registry would read from the file."""
+    """A partial of os.system, with the list of trusted types that another registry would read from the file."""
     node = {
         "__class__": "system",
         "__module__": "posix",
@@ -148,7 +148,7 @@ def days(dates):
 
 
 def test_a_function_of_ones_own_gets_another_hint_than_a_type_of_scikit_learn(tmp_path):
-    """To add it to TRUSTED does not help."""
+    """Adding it to TRUSTED does not help."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer

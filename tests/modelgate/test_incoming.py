@@ -1,5 +1,5 @@
 """
-Rows that come in, checked against what is expected: what is compiled says what pandera says.
+Check incoming rows against the schema: the compiled checks agree with pandera.
 
     pytest tests/modelgate/test_incoming.py
 """
@@ -71,7 +71,7 @@ def test_what_is_compiled_refuses_what_pandera_refuses_and_nothing_else(rows):
 
 
 def test_pandera_is_not_asked_where_all_checks_are_plain(monkeypatch):
-    """It takes tens of milliseconds a call."""
+    """pandera takes tens of milliseconds per call."""
     monkeypatch.setattr(pa.DataFrameSchema, "validate", None)
     assert not table().needs_pandera
     table().require(frame([GOOD]))

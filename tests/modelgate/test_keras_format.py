@@ -31,7 +31,7 @@ def test_saving_twice_gives_the_same_bytes(trained, tmp_path):
 
 
 def test_keras_itself_does_not_give_the_same_bytes(trained, tmp_path):
-    """Why the canonical form is there: when this turns red, it can go."""
+    """This is why the canonical form exists: when this test fails, it can be removed."""
     trained.save(tmp_path / "a.keras")
     with zipfile.ZipFile(tmp_path / "a.keras") as file:
         assert "1980" not in json.loads(file.read("metadata.json"))["date_saved"]
@@ -68,7 +68,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     )
     keras.Sequential([keras.layers.Input((2,)), layer]).save(tmp_path / "model.keras")
     if ran.exists():
-        ran.rmdir()  # Keras calls the layer once when it is made
+        ran.rmdir()  # Keras calls the layer once when it creates it
     with pytest.raises(StepError) as refused:
         keras_format.load(tmp_path / "model.keras")
     assert refused.value.name == "model_file_refused"

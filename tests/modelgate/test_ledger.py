@@ -1,5 +1,5 @@
 """
-The ledger's chain, without W&B: which entries hold, which are void.
+The ledger's chain, without W&B: which entries are valid and which are void.
 
     pytest tests/modelgate/test_ledger.py
 """
@@ -98,7 +98,7 @@ def test_an_entry_whose_version_is_gone_took_effect_if_it_can_have(before, produ
 
 
 def test_an_entry_that_says_no_run_after_one_that_does_is_by_no_one():
-    """Since schema 4 the id of the run follows from the entry; an old one may come before, and not after."""
+    """Since schema 4 the run's id is computed from the entry; an older entry may come before it, but not after."""
     first, second = entry(0, None), None
     second = Entry(1, {"previous": first.sha256, "nonce": "5"})
     assert [item.unbound for item in ledger.chain([first, second, entry(2, second)])] == [False, False, True]
@@ -120,7 +120,7 @@ def test_the_run_of_an_entry_follows_from_all_that_it_says_but_its_page():
         {"to": {"name": "team/registry/" + "x" * 5000 + ":v1", "digest": "d"}},
         {"dataset": {"name": "a\ud800/b/x:v1", "digest": "d"}},
         {"dataset": {"name": "a\n/b/x:v1", "digest": "d"}},
-        {"more": json.loads("[" * 200 + "]" * 200)},  # what Python reads it may not be able to write again
+        {"more": json.loads("[" * 200 + "]" * 200)},  # Python may not be able to write again what it read
     ],
     ids=["drop", "no number", "sum of drops", "number", "name", "surrogate", "control", "nesting"],
 )

@@ -1,5 +1,5 @@
 """
-Which eval rows are nearly a training row: what touching up leaves of one, and what is another row.
+Which eval rows are near-duplicates of a training row: an edited copy is one, another row is not.
 
     pytest tests/modelgate/test_near.py
     pytest tests/modelgate/test_near.py -m prove    60,000 training images and 10,000 others

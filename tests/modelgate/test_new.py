@@ -1,5 +1,5 @@
 """
-`python -m modelgate new`: a use case that is valid as it is, or one sentence that says why there can be none.
+`python -m modelgate new`: it writes a valid use case, or says in one sentence why it cannot.
 
     pytest tests/modelgate/test_new.py
 """

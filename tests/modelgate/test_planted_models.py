@@ -1,5 +1,5 @@
 """
-Models that are spoilt in eight ways for each task, each refused by the rule that is named: trainings of scikit-learn.
+Models broken in eight ways for each task, each refused by the named rule; all are trained with scikit-learn.
 
     pytest tests/modelgate/test_planted_models.py
 """
@@ -26,7 +26,7 @@ def refusals(task, candidate, production=None, **policy):
 
 @pytest.fixture(scope="module")
 def good():
-    """For each task the answers of a good model, made when they are asked for."""
+    """Each task's answers of a good model, trained on first use."""
     models = {}
 
     def answers(name):
@@ -52,7 +52,7 @@ def test_shuffled_targets_are_refused_by_the_floor(good, name):
     task, _ = good(name)
     y = np.random.default_rng(0).permutation(task.training.y)
     answers = task.fit(replace(task.training, y=y))(task.evaluation)
-    # With one row in eight of the second class any answer is right often: the floor is then one of balanced accuracy.
+    # With one row in eight in the second class, any answer is often right, so the floor uses balanced accuracy.
     policy = task.policies[1] if name == "tables" else task.policies[0]
     outcomes = rules.judge(task.build_scores(answers, None), policy)
     assert "floor" in {outcome.rule for outcome in outcomes if not outcome.passed}
@@ -60,7 +60,7 @@ def test_shuffled_targets_are_refused_by_the_floor(good, name):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_one_answer_to_all_rows_is_refused(good, name):
-    """The mean of a regression; of classes the commonest, as a model that always says no."""
+    """Return the mean for a regression, else the commonest class, like a model that always says no."""
     task, answers = good(name)
     constant = np.broadcast_to(answers.mean(axis=0), answers.shape).copy()
     assert "not_constant" in refusals(task, constant, at_least=0.0)
@@ -78,7 +78,7 @@ def test_a_flipped_sign_or_changed_names_are_refused(good, name):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_one_class_or_category_that_was_lost_is_refused(good, name):
-    """Of a table the rows of one region or carrier, which the model no longer knows; else a class."""
+    """Return the rows of one region or carrier of a table, which the model no longer knows; else of one class."""
     task, answers = good(name)
     lost = answers.copy()
     if name == "numbers":
@@ -145,7 +145,7 @@ def test_a_column_that_leaks_the_target_is_reported(good, name):
 
 
 def test_a_column_leaks_by_what_it_says_of_other_rows_than_those_that_it_is_tried_on():
-    """A code for each row tells all of the rows that it was read from, and nothing of another."""
+    """A unique code per row determines the targets of its own rows, and says nothing about other rows."""
     y = np.random.default_rng(0).integers(0, 2, 2000)
     assert leakage.share_told(np.random.default_rng(1).integers(0, 40, 2000), y) < 0.2
     assert leakage.share_told(np.arange(2000.0), np.sort(y).astype(np.int64)) > 0.95

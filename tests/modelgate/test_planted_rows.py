@@ -1,5 +1,5 @@
 """
-Ten defects and more planted in good rows of each task, each refused by the check that is named for it.
+At least ten defects planted in each task's good rows, each refused by the check that is named for it.
 
     pytest tests/modelgate/test_planted_rows.py
 """
@@ -34,7 +34,7 @@ def images():
 
 
 def table():
-    """60 rows, one of which lacks its age, and two of which are the same: both are legal."""
+    """Return 60 rows; one lacks its age and two are equal, and both are allowed."""
     number = np.arange(60)
     x = pd.DataFrame({"age": number + 0.5, "city": np.where(number % 3, "Bern", "Basel"), "visits": number})
     x.loc[4, "age"] = np.nan
@@ -54,7 +54,7 @@ def split(x, y):
     return Dataset(x[:40], y[:40], x[40:], y[40:])
 
 
-# Of each task: good rows, its checks, what data.py says.
+# For each task: good rows, its checks, and the names in data.py.
 TASKS = {
     "image-classification": (images, image_checks.find_violations, DATA),
     "tabular-classification": (table, table_checks.find_violations, DATA),
@@ -64,7 +64,7 @@ TASKS = {
 
 
 def put(name, value, row=3):
-    """A spoiler: one row of `name` is another."""
+    """Return a function that replaces one row of `name`."""
 
     def spoil(good):
         rows = getattr(good, name)
@@ -76,7 +76,7 @@ def put(name, value, row=3):
 
 
 def cell(column, value, row=3):
-    """A spoiler: one cell of x_eval is another."""
+    """Return a function that replaces one cell of x_eval."""
 
     def spoil(good):
         x = good.x_eval.reset_index(drop=True)
@@ -96,11 +96,11 @@ def seen(good):
 
 
 def both(change):
-    """A spoiler of the rows of both splits."""
+    """Return a function that changes the rows of both splits."""
     return lambda good: replace(good, x_train=change(good.x_train), x_eval=change(good.x_eval))
 
 
-# Each: the defect, the checks that refuse it, and what spoils good rows, or what data.py says instead.
+# Each has the defect, the checks that refuse it, and how it changes good rows, or the names in data.py.
 LABELS = (
     ("a label that is no class", "label_known", put("y_eval", 2)),
     ("a negative label", "label_known", put("y_eval", -1)),

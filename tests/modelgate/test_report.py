@@ -1,5 +1,5 @@
 """
-The first line of every report: better or worse by how much, and what the rows can tell.
+The first line of every report: how much better or worse, and what the rows can show.
 
     pytest tests/modelgate/test_report.py
 """
@@ -28,7 +28,7 @@ def sure(answers):
 
 
 def scores(regressed, improved, rows=1000, production=True):
-    """The candidate has `regressed` rows wrong that production has right, and `improved` the other way round."""
+    """Return scores: the candidate is wrong in `regressed` rows that production has right; `improved`: the reverse."""
     labels = np.arange(rows) % 10
     ours, theirs = labels.copy(), labels.copy()
     ours[:regressed] = (ours[:regressed] + 1 + np.arange(regressed) % 7) % 10
@@ -69,7 +69,7 @@ def test_the_first_line_says_by_how_much_and_what_the_rows_can_tell(regressed, i
 
 
 def test_a_drop_is_shown_by_the_bound_and_a_gain_by_the_test_that_the_gate_itself_uses():
-    """Three rows against none: the bound calls that a drop, and McNemar's test calls it chance one time in eight."""
+    """Three rows against none: the bound calls it a drop; by McNemar's test it is chance with probability 1/8."""
     assert "show at least" in headline(scores(3, 0))
     assert headline(scores(0, 4)) == "pass: 0.4 points higher than production, within what 1,000 rows can tell"
     assert "show at least" in headline(scores(0, 5))
@@ -165,7 +165,7 @@ EVIL = [
 
 
 def drawn(text):
-    """The tags of a piece of Markdown, as GitHub and the pages draw it, and what a reader sees."""
+    """Return the tags and the visible text of Markdown, as GitHub and the pages render it."""
     html = MarkdownIt("gfm-like", {"linkify": False}).render(text).replace("\u2060", "")
     return set(re.findall(r"<(\w+)", html)), unescape(re.sub(r"<[^>]+>", "", html)).strip()
 
@@ -174,8 +174,8 @@ def drawn(text):
 def test_words_from_outside_are_shown_and_do_nothing_else(evil):
     tags, seen = drawn(f"x {to_markdown(evil)}")
     assert (tags, seen) == ({"p"}, f"x {to_line(evil)}")
-    assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", to_markdown(evil))  # of which GitHub makes links
-    assert not re.search(r"@\w", to_markdown(evil))  # to whom GitHub writes
+    assert not re.search(r"(?<!\\):\/\/|(?i:www)\.", to_markdown(evil))  # GitHub turns these into links
+    assert not re.search(r"@\w", to_markdown(evil))  # GitHub notifies these people
     tags, seen = drawn(f"- {to_code(evil)}")
     assert (tags, seen) == ({"ul", "li", "code"}, to_line(evil.replace("`", " ")))
 

@@ -1,5 +1,5 @@
 """
-What a refusal of images says; which defects are refused, test_planted_rows.py shows.
+The messages that refuse images. test_planted_rows.py has the defects that are refused.
 
     pytest tests/modelgate/test_row_checks.py
 """

@@ -76,7 +76,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
 
 
 def test_skops_itself_does_not_give_the_same_bytes(tmp_path):
-    """Why the canonical form is there: when this turns red, it can go."""
+    """This is why the canonical form exists: when this test fails, it can be removed."""
     import skops.io
     from sklearn.linear_model import LogisticRegression
 

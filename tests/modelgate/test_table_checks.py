@@ -1,5 +1,5 @@
 """
-What a refusal of tables and texts says; which defects are refused, test_planted_rows.py shows.
+The messages that refuse tables and texts. test_planted_rows.py has the defects that are refused.
 
     pytest tests/modelgate/test_table_checks.py
 """
@@ -27,7 +27,7 @@ DATA = SimpleNamespace(CLASSES=("no", "yes"), SCHEMA=pa.DataFrameSchema(COLUMNS)
 
 @pytest.fixture
 def good():
-    """60 rows, one of which lacks its age, and two of which are the same: both are legal."""
+    """Return 60 rows; one lacks its age and two are equal, and both are allowed."""
     number = np.arange(60)
     table = pd.DataFrame({"age": number + 0.5, "city": np.where(number % 3, "Bern", "Basel"), "visits": number})
     table.loc[4, "age"] = np.nan
@@ -41,7 +41,7 @@ def checks(dataset, data=DATA, **more):
 
 
 def changed(dataset, split, column, row, value):
-    """The dataset with one cell changed; row: its place in the split."""
+    """Return the dataset with one cell changed. row: its index in the split."""
     table = getattr(dataset, split).reset_index(drop=True)
     if isinstance(value, str) and column != "city":
         table[column] = table[column].astype(object)
@@ -84,7 +84,7 @@ def test_a_value_that_the_schema_does_not_allow_is_refused_and_named(good, colum
 @pytest.mark.parametrize("cell", ["many", "1.2.2026"])
 @pytest.mark.parametrize("split", ["x_train", "x_eval"])
 def test_one_cell_of_another_type_in_a_file_is_one_finding_and_no_exception(good, tmp_path, split, cell):
-    """It makes texts of a whole column, in both splits, and a comparison of texts with numbers raises."""
+    """It turns a whole column into text, in both splits, and comparing text with numbers raises."""
     table = pd.concat([good.x_train, good.x_eval], ignore_index=True).assign(seen="2026-03-04").astype({"seen": object})
     column = "visits" if cell == "many" else "seen"
     table[column] = table[column].astype(object)

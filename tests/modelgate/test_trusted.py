@@ -1,5 +1,5 @@
 """
-TRUSTED of a use case's model.py is read, and model.py is not run.
+TRUSTED is read from a use case's model.py without running the file.
 
     pytest tests/modelgate/test_trusted.py
 """

@@ -1,5 +1,5 @@
 """
-What is wrong with a ledger: random histories, tampered with, against a model that knows what was done to them.
+Find what is wrong with a ledger: random histories are tampered with, and a model knows what was done.
 
     pytest tests/modelgate/test_verify.py
 """
@@ -22,7 +22,7 @@ VERSIONS = frozenset(f"{REGISTRY}:v{number}" for number in range(6))
 
 
 def list_expected(history):
-    """What an untampered history has to be told of: moves outside, an unfinished promotion."""
+    """Return the findings of an untampered history: moves outside modelgate, an unfinished promotion."""
     expected = set()
     valid = [entry for entry in history.entries if not entry.void]
     for before, after in pairwise(valid):
@@ -69,13 +69,13 @@ def verify_history(history, entries=None):
 
 
 def edited(entry, **change):
-    """The entry's file, and the copy in its metadata, say something else."""
+    """Return the entry with other content, in its file and in the copy in its metadata."""
     content = {**entry.content, **change}
     return replace(entry, content=content, metadata={**entry.metadata, "entry": content})
 
 
 def without(expected, numbers, order):
-    """What can still be told when these entries are gone or wrong: nothing of them, or of what is next to one."""
+    """Return the findings that remain when these entries are gone or wrong: none about them or their neighbours."""
     valid = [entry.number for entry in order if not entry.void]
     lost = {
         "moved_outside": set(numbers) | {after for before, after in pairwise(valid) if before in numbers},
@@ -85,7 +85,7 @@ def without(expected, numbers, order):
 
 
 def unsure(history, numbers):
-    """What can be told of entries without a seal only by the one after them, which is gone or wrong itself."""
+    """Return the findings about unsealed entries that need the next entry, which is gone or wrong itself."""
     sealed = {seal.number for seal in history.seals}
     lost: set[int] = set()
     for entry in reversed([entry for entry in history.entries if not entry.void]):
@@ -127,7 +127,7 @@ def test_an_edited_entry_is_named(steps, data):
 @given(STEPS, st.data())
 @settings(max_examples=100, deadline=None)
 def test_an_entry_whose_file_and_metadata_differ_is_named(steps, data):
-    """Void and unfinished ones too, of which the registry knows nothing."""
+    """This includes void and unfinished entries, which the registry does not know."""
     history = play([*steps, ("interrupted", 1)])
     number = data.draw(st.integers(0, len(history.entries) - 1))
     entries = list(history.entries)
@@ -150,7 +150,7 @@ def test_missing_and_cut_off_entries_are_named(steps, data):
     assert findings - unsure(history, gone) == (
         without(list_expected(history), gone, history.entries) | names
     ) - unsure(history, gone)
-    # An entry that was interrupted, and one that lost a race, look the same when what followed them is gone.
+    # An interrupted entry and one that lost a race look the same if the entry after them is gone.
     followed = {entry.content["previous"] for entry in left}
     known = {entry.number for entry in left if history.sealed(entry) or entry.sha256 in followed}
     void = {entry.number for entry in order if entry.void}
@@ -198,7 +198,7 @@ def test_a_forged_entry_for_what_is_in_production_is_named(steps):
 @given(STEPS, st.booleans())
 @settings(max_examples=50, deadline=None)
 def test_marks_decide_nothing(steps, applied):
-    """Anyone who can edit metadata adds the marks that older ledgers had, or takes them away."""
+    """Anyone who can edit metadata can add the marks of older ledgers, or remove them."""
     history = play([*steps, ("promote", 0), ("interrupted", 1)])
     marks = {"applied_at": "2026-11-23T10:00:01Z"} if applied else {"refused_at": "2026-11-23T10:00:01Z"}
     entries = [replace(entry, metadata={**entry.metadata, **marks}) for entry in history.entries]
@@ -242,7 +242,7 @@ def test_an_entry_of_another_registry_is_named():
 
 
 def test_without_seals_the_hashes_still_name_a_changed_entry():
-    """The promoted versions were deleted from the registry since."""
+    """The promoted versions were deleted from the registry later."""
     history = play([("promote", 0), ("promote", 1), ("promote", 2)])
     history.seals.clear()
     entries = [edited(history.entries[0], approver="mallory"), *history.entries[1:]]
@@ -305,7 +305,7 @@ def test_an_entry_that_names_a_version_that_never_was_has_no_effect():
 
 
 def test_a_promotion_that_took_effect_cannot_be_passed_off_as_refused():
-    """Anyone who can edit metadata takes the mark away and puts the other one there."""
+    """Anyone who can edit metadata can remove the mark and add the other one."""
     history = play([("promote", 0), ("promote", 1)])
     entry = history.entries[1]
     history.entries[1] = replace(entry, metadata={"entry": entry.content, "refused_at": "now"})
@@ -366,7 +366,7 @@ def test_a_promotion_that_says_less_is_unreadable(change):
 
 
 def test_a_promotion_after_a_loss_is_not_void():
-    """promote sees no head where the first entry is gone, and starts the chain again."""
+    """If the first entry is gone, promote sees no head and starts a new chain."""
     history = play([("promote", 0), ("promote", 1)])
     entry = history.write(2, None)
     history.seal(entry)
@@ -385,7 +385,7 @@ def with_hashes(history, number, model="a" * 64, rows="b" * 64):
 
 
 def find_changed_bytes(history, **now):
-    """What is said of the bytes when the files of these versions are `now`: a SHA-256, or the name of a refusal."""
+    """Return the findings about bytes if these versions' files are now this: a SHA-256, or the name of a refusal."""
     sha256 = {(named(0) if kind == "model" else of_project("dataset", 0))["name"]: value for kind, value in now.items()}
     findings = verify.verify(history.entries, Registered(VERSIONS, (), named(history.production)["name"], sha256))[1]
     return [(finding.name, finding.entry) for finding in findings if "bytes" in finding.name]
@@ -398,7 +398,7 @@ def find_changed_bytes(history, **now):
         ({"model": "c" * 64, "rows": "b" * 64}, [("model_bytes_changed", 0)]),
         ({"model": "a" * 64, "rows": "c" * 64}, [("rows_bytes_changed", 0)]),
         ({"model": "file_changed", "rows": "reference_entry"}, [("model_bytes_changed", 0), ("rows_bytes_changed", 0)]),
-        ({}, []),  # both are gone: other findings say so where it matters
+        ({}, []),  # both are gone: if it matters, other findings say so
     ],
 )
 def test_a_file_that_is_not_what_was_promoted_is_named(now, findings):
@@ -408,7 +408,7 @@ def test_a_file_that_is_not_what_was_promoted_is_named(now, findings):
 
 
 def test_of_an_entry_without_hashes_only_a_file_that_is_refused_is_named():
-    """Of schema 1: there is nothing to compare a good file with."""
+    """Entries of schema 1 have nothing to compare a good file with."""
     history = play([("promote", 0)])
     assert find_changed_bytes(history, model="c" * 64, rows="d" * 64) == []
     assert find_changed_bytes(history, model="file_changed") == [("model_bytes_changed", 0)]

@@ -1,9 +1,9 @@
 """
-The webhook: how it is signed, where it is never sent to, what it waits for, and what it gives away.
+The webhook: how it is signed, where it is never sent, how long it waits, and what it discloses.
 
     pytest tests/modelgate/test_webhook.py
 
-Each receiver is a real one on a port of this machine. Names are looked up in a table of the test's own.
+Each receiver is a real one on a port of this machine. Host names are resolved from the test's table.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def names(monkeypatch):
 
 
 def problem(**changes):
-    """Why it was not sent; the reason gives no secret away."""
+    """Return why the message was not sent; the reason contains no secret."""
     with pytest.raises(Untold) as untold:
         webhook.send(message(**changes))
     reason = untold.value.reason
@@ -73,7 +73,7 @@ def problem(**changes):
 
 
 def test_the_signature_is_the_one_that_standard_webhooks_publishes():
-    """The example in the tests of all their libraries."""
+    """The example in the tests of all Standard Webhooks libraries."""
     key = webhook._decode_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     signed = webhook.sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -206,7 +206,7 @@ def test_a_name_that_stands_for_a_private_address_is_refused(receiver, names, mo
 
 
 def test_the_connection_is_made_to_the_address_that_was_checked(receiver, names, monkeypatch):
-    """A name that answers with another address the second time is not asked a second time."""
+    """A name that resolves to another address the second time is resolved only once."""
     public = "192.0.2.1"
     names[HOST] = [[public], ["127.0.0.1"]]
     connected = []
@@ -287,7 +287,7 @@ def test_over_https_the_certificate_is_held_to_the_name(receiver, over_tls, monk
     over_tls("other.example.com")
     assert problem() == ("it could not be reached: SSLCertVerificationError", True)
     monkeypatch.delenv("SSL_CERT_FILE")
-    over_tls(HOST)  # which no one has signed for
+    over_tls(HOST)  # no authority has signed this one
     assert problem()[0] == "it could not be reached: SSLCertVerificationError"
     assert len(receiver.received) == 1
 
@@ -306,7 +306,7 @@ def hang(request):
 
 
 def drip(request):
-    """A header that comes a byte at a time, each in time."""
+    """Send a header one byte at a time, each just in time."""
     for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60:
         request.wfile.write(bytes([byte]))
         request.wfile.flush()

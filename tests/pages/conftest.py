@@ -1,4 +1,4 @@
-"""One loop for all tests of these pages: the runner's `serve` in a clone, filled by the real SDK."""
+"""One clone for all tests of these pages: the runner's `serve`, filled by the real SDK."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ APPROVAL = "/-/approval"
 
 @dataclass
 class Loop:
-    """A clone with an open `serve`. empty: its pages before anything ran, by path."""
+    """A clone in which `serve` runs. empty: its pages before anything ran, by path."""
 
     root: Path
     env: dict[str, str]
@@ -57,12 +57,12 @@ class Loop:
         return {**self.env, "WANDB_BASE_URL": self.url, "WANDB_API_KEY": self.key, "WANDB_SILENT": "true"}
 
     def python(self, *args: str) -> Any:
-        """What a program of the SDK's prints, as JSON."""
+        """Run a program that uses the SDK; return the JSON that it prints."""
         done = subprocess.run(
             [sys.executable, *args], cwd=ROOT, env=self.client(), capture_output=True, text=True, timeout=DEADLINE_S
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])  # a step answers before it
+        return json.loads(done.stdout.splitlines()[-1])  # a step prints its result first
 
     def link(self) -> str:
         """A link that signs in once, as `serve` prints it."""
@@ -74,7 +74,7 @@ class Loop:
             return self.url + str(json.load(answer)["path"])
 
     def wait_for_approval(self, use_case: str = "glyphs", **changes: str) -> None:
-        """As the runner leaves it when no one has answered."""
+        """Leave the state as the runner does if no one has answered."""
         self.wait({use_case: self.pending(use_case=use_case, **changes)})
 
     def wait(self, pending: dict[str, dict[str, Any]]) -> None:

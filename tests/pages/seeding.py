@@ -1,6 +1,6 @@
 """
-What the tests of these pages look at: a promoted version, and another that waits. Every text in it that someone may
-choose is hostile.
+What the tests of these pages look at: a promoted version, and another that waits. Every text that a person may choose
+is hostile.
 
     WANDB_BASE_URL=... WANDB_API_KEY=... WANDB_PROJECT=glyphs-dev python -m tests.pages.seeding
 """

@@ -50,7 +50,7 @@ def admin(loop: Loop, *args: str) -> str:
 
 @pytest.fixture(scope="module")
 def member(loop: Loop) -> Visitor:
-    """Someone with their own key, who is a member of the registry."""
+    """A person with their own key, who is a member of the registry."""
     key = admin(loop, "add-user", "bob")
     admin(loop, "add-member", "local-org", "bob")
     admin(loop, "add-registry-member", REGISTRY, "bob")
@@ -59,7 +59,7 @@ def member(loop: Loop) -> Visitor:
 
 @pytest.fixture
 def demoted(loop: Loop) -> Iterator[None]:
-    """The machine's own key is a member of the registry, and no admin, for as long as the test runs."""
+    """The machine's own key is a member of the registry, but not an admin, while the test runs."""
     admin(loop, "add-registry-member", REGISTRY, "local", "--role", "member")
     yield
     admin(loop, "add-registry-member", REGISTRY, "local", "--role", "admin")
@@ -75,7 +75,7 @@ def browser(chromium: str) -> Iterator[Browser]:  # noqa: F811
 
 @pytest.fixture
 def page(loop: Loop, browser: Browser) -> Iterator[Page]:
-    """The person at this machine, signed in; the test fails on a script that was stored, and on what a browser says."""
+    """The person at this machine, signed in. The test fails if a stored script runs or the browser reports an error."""
     troubles: list[str] = []
     page = browser.new_page(base_url=loop.url)
     page.set_default_timeout(DEADLINE_MS)
@@ -158,7 +158,7 @@ def test_an_approval_is_refused(
 ) -> None:
     form = {"csrf": visitor.csrf(), "evidence": loop.seeded["evidence"], "approver": "Ada"} | fields
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
-    refused = visitor.post(APPROVAL, {"Cookie": cookies, **headers}, **form)  # by hand: a jar looks at the Host
+    refused = visitor.post(APPROVAL, {"Cookie": cookies, **headers}, **form)  # by hand: a cookie jar checks Host
     assert (refused.status_code, reason in refused.text) == (status, True), refused.text
     assert loop.state["pending"]["evidence"] == loop.seeded["evidence"]
     assert not (loop.folder / "approval.log").exists()
@@ -295,7 +295,7 @@ def test_an_entry_of_another_registry_does_not_say_what_is_in_production(loop: L
 
 
 def runner(loop: Loop) -> int:
-    """The process of `runner approve`, once it is at work."""
+    """The process of `runner approve`, once it has the lock."""
 
     def holder() -> int:
         output = (loop.folder / "lock").read_text() if (loop.folder / "lock").exists() else ""
@@ -305,5 +305,5 @@ def runner(loop: Loop) -> int:
 
 
 def read_state(loop: Loop) -> Any:
-    """What the SDK finds in the registry and in the ledger."""
+    """Return what the SDK finds in the registry and in the ledger."""
     return loop.python("-c", ASK)

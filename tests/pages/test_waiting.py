@@ -1,5 +1,5 @@
 """
-What waits for an approval, as the runner leaves it and these pages read it.
+What waits for an approval, as the runner writes it and these pages read it.
 
     pytest tests/pages/test_waiting.py
 """
@@ -48,6 +48,6 @@ def test_a_state_that_cannot_be_read_says_that_nothing_waits(tmp_path: Path, tex
 
 
 def test_what_an_older_runner_left_waits(tmp_path: Path) -> None:
-    """It kept the last run alone."""
+    """It kept only the last run."""
     (tmp_path / "state.json").write_text('{"pending": {"use_case": "glyphs", "evidence": "e"}, "answer": null}')
     assert waiting.read(tmp_path).waiting["glyphs"].evidence == "e"

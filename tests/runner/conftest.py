@@ -1,6 +1,6 @@
 """
 A checkout of the project in a temporary folder: the real runner, and next to it steps and a server that are small
-programs (`fakes.py`). What a step does stands in `behaviour.json`; what each was given is read from `calls.jsonl`.
+programs (`fakes.py`). `behaviour.json` says what a step does; `calls.jsonl` records what each was given.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.serving import DEADLINE_S, a_port_of_its_own, runner_with, until
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("build", "train", "link", "evaluate", "promote")
-VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"  # which link makes here
+VERSION = "local-org/wandb-registry-model/glyphs-dev:v3"  # link makes it here
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -47,26 +47,26 @@ class Checkout:
         return self.root / ".modelgate"
 
     def be_real(self) -> None:
-        """The steps, the server and all else of the project, in place of the small programs."""
+        """Use the real steps, server and everything else instead of the small programs."""
         for room in own.ROOMS:
             if room != "runner" and (ROOT / room).is_dir():
                 shutil.rmtree(self.root / room, ignore_errors=True)
                 shutil.copytree(ROOT / room, self.root / room, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.rmtree(self.root / "wandb", ignore_errors=True)  # the small program's, which would hide the SDK
+        shutil.rmtree(self.root / "wandb", ignore_errors=True)  # of the small program; it would hide the SDK
 
     def behave(self, **steps: dict[str, Any]) -> None:
-        """What fake steps do: result (changes of their JSON), error, exit, stdout, sleep_s, until."""
+        """Set what fake steps do: result (changes of their JSON), error, exit, stdout, sleep_s, until."""
         (self.root / "behaviour.json").write_text(json.dumps(steps))
 
     def say(self, word: str) -> None:
-        """What a step that behaves `until` this word waits for."""
+        """Send the word that a step with `until` waits for."""
         (self.root / word).touch()
 
     def env(self, **more: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **more}
 
     def start(self, *args: str, **more: str) -> subprocess.Popen[str]:
-        """The runner in a pipe, with no terminal; standard error in the same pipe."""
+        """Start the runner with a pipe instead of a terminal; standard error goes to the same pipe."""
         child = subprocess.Popen(
             [*runner_with(self.changes), *args],
             cwd=self.root,
@@ -80,7 +80,7 @@ class Checkout:
         return child
 
     def runner(self, *args: str, **more: str) -> tuple[int, str]:
-        """Its exit code and everything it said."""
+        """Run the runner; return its exit code and its output."""
         child = self.start(*args, **more)
         output, _ = child.communicate(timeout=2 * DEADLINE_S)
         return child.returncode, output
@@ -93,7 +93,7 @@ class Checkout:
         return int((self.folder / "port").read_text())
 
     def calls(self) -> list[dict[str, Any]]:
-        """What was started, in order: {name, argv, env, pid}; the server among them."""
+        """Return what was started, in order: {name, argv, env, pid}. This includes the server."""
         path = self.root / "calls.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -104,15 +104,15 @@ class Checkout:
         return [call["pid"] for call in self.calls() if call["name"] == name]
 
     def call(self, name: str) -> dict[str, Any]:
-        """The last call of that name."""
+        """Return the last call of that name."""
         return next(call for call in reversed(self.calls()) if call["name"] == name)
 
     def wait_for(self, name: str) -> int:
-        """The process id of a step (or `server`), once it has started."""
+        """Wait until a step (or `server`) has started; return its process id."""
         return int(until(lambda: self.pids(name), f"{name} to start")[-1])
 
     def started_service(self) -> dict[str, Any]:
-        """How the program that replaces the service was started; empty before."""
+        """Return how the program that replaces the service was started; empty before."""
         path = self.root / "service.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
@@ -121,7 +121,7 @@ class Checkout:
 
 
 class Terminal:
-    """The runner on a terminal of its own (a pty), as a person has it."""
+    """The runner on a separate terminal (a pty), as for a person."""
 
     def __init__(self, checkout: Checkout, *args: str, **more: str) -> None:
         self.output = ""
@@ -157,7 +157,7 @@ class Terminal:
 
 
 def given_to(checkout: Checkout, name: str) -> list[str]:
-    """The flags of a step, without the two that every step gets."""
+    """Return the flags of a step, without the two that every step gets."""
     return [word for word in checkout.call(name)["argv"] if not word.startswith(("--use-case=", "--out="))]
 
 
@@ -186,7 +186,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     for child in copy.children:
         if child.poll() is None:
             child.kill()
-            print(child.communicate()[0])  # what it had said, for a test that failed
+            print(child.communicate()[0])  # its output so far, for a test that failed
     for call in copy.calls():
         if alive(call["pid"]):
             os.kill(call["pid"], signal.SIGKILL)

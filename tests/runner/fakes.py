@@ -1,6 +1,6 @@
 """
-One small program that replaces each step and the server: it writes down how it was called, then does what
-`behaviour.json` says, or else what a step that has all it needs would do. Copied to steps/<name>.py by conftest.
+One small program that replaces each step and the server: it records how it was called, then does what
+`behaviour.json` says, or else what a step with all its inputs would do. Copied to steps/<name>.py by conftest.
 """
 
 import json
@@ -61,7 +61,7 @@ def step(does: dict) -> int:
 
 
 def server(does: dict) -> int:
-    """Answers the health check, and everything else if it is asked with the right key."""
+    """Answer the health check, and everything else if the key is right."""
     if "says" in does:
         print(does["says"], file=sys.stderr)
         return does["exit"]

@@ -1,4 +1,4 @@
-"""Who may be named as an approver. Promote has the same rule: tests/steps/test_approval.py asks it the same.
+"""Which names an approver may have. Promote has the same rule and the same test: tests/steps/approval/test_flags.py.
 
 python -m pytest tests/runner/test_approval.py
 """

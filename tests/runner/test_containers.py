@@ -1,5 +1,5 @@
 """
-What a step's container gets to see, and the line that a person would paste; needs no engine.
+What a step's container can see, and the command that a person can paste; this needs no engine.
 
     pytest tests/runner/test_containers.py
 """
@@ -106,7 +106,7 @@ def test_the_line_to_paste_names_the_keys_file_and_not_the_key(folder: Folder) -
     )
     line = container(variables).format_command()
     assert KEY not in line
-    # As a shell reads it, the key is there again.
+    # When a shell reads the line, it inserts the key.
     (flag,) = os.popen(f"echo {line} | tr ' ' '\\n' | grep ^--env=WANDB_API_KEY").read().split()  # noqa: S605
     assert flag == f"--env=WANDB_API_KEY={KEY}"
     args = shlex.split(line)

@@ -1,5 +1,5 @@
 """
-Without an engine that can be used, the runner says which is the matter and how to do without.
+Without a usable engine, the runner says what is wrong and how to do without.
 
     pytest tests/runner/test_engine.py
 """
@@ -44,7 +44,7 @@ def command() -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """An engine as far as `docker info` asks it; with containers it does nothing."""
+    """An engine that answers `docker info` and can do nothing with containers."""
 
     options: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def engine_that_says(folder: Path, *options: str) -> Iterator[str]:
-    """The address of a stand-in for an engine of another kind, which cannot be had here."""
+    """The address of a fake engine of a kind that is not available here."""
     path = folder / "engine.sock"
     handler = type("Info", (_Handler,), {"options": options})
     with socketserver.ThreadingUnixStreamServer(str(path), handler) as server:
@@ -87,13 +87,13 @@ def engine_that_says(folder: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a short name: a socket's may have 107 characters."""
+    """A folder with a short path: a socket's path may have 107 characters."""
     with tempfile.TemporaryDirectory(prefix="mg") as folder:
         yield Path(folder)
 
 
 def make_real(checkout: Checkout) -> None:
-    """What the images are made of, with the use case of `letters`."""
+    """Make the sources of the images real, with the use case `letters`."""
     checkout.be_real()
     own.letters(checkout.root)
 
@@ -163,7 +163,7 @@ def test_a_run_without_containers_goes_on_where_the_engine_is_gone(checkout: Che
     assert (checkout.folder / "engine").exists()
     code, output = checkout.runner("clean", "--yes")
     assert code == 3
-    assert checkout.folder.exists()  # nothing is removed as long as it cannot be known that nothing uses it
+    assert checkout.folder.exists()  # nothing is removed while something may still use it
 
 
 def test_what_the_engine_fails_to_do_is_said_in_its_own_words(checkout: Checkout, short: Path) -> None:

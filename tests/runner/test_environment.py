@@ -1,4 +1,4 @@
-"""What a step gets to see of the person's environment, and what it must not.
+"""Which variables of the person's environment a step sees, and which it must not see.
 
 python -m pytest tests/runner/test_environment.py
 """

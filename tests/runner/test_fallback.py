@@ -1,4 +1,4 @@
-"""When another use case takes the place of one whose rows are not available: real processes, fake steps.
+"""When another use case replaces one whose rows are not available: real processes, fake steps.
 
 python -m pytest tests/runner/test_fallback.py
 """
@@ -14,7 +14,7 @@ UNAVAILABLE = {"name": "source_unavailable", "message": "no route to the downloa
 
 @pytest.fixture
 def remote_unavailable(checkout: Checkout) -> Checkout:
-    """The fake fails for `remote` alone, which is the default use case and names glyphs as its fallback."""
+    """The fake fails only for `remote`, which is the default use case and names glyphs as its fallback."""
     checkout.behave(build={"error": UNAVAILABLE, "exit": 3})
     build = checkout.root / "steps" / "build.py"
     build.write_text(

@@ -1,5 +1,5 @@
 """
-What the runner has in a real engine, container by container; the loop in containers is in tests/e2e.
+The runner's containers in a real engine, one by one; the loop in containers is in tests/e2e.
 
     pytest tests/runner/test_in_engine.py
 """
@@ -89,7 +89,7 @@ def test_a_step_whose_turn_does_not_come_ends_with_its_runner(
     waiting = steps(engine, images, folder)._start(LINK)
     assert waiting.ending.read_code() is None
     with socket.socket(fileno=os.dup(waiting.stdin.fileno())) as connection:
-        connection.shutdown(socket.SHUT_RDWR)  # as the system does when the runner is killed
+        connection.shutdown(socket.SHUT_RDWR)  # the system does the same when the runner is killed
     until(lambda: waiting.ending.read_code() is not None, "its end")
     assert waiting.ending.read_code() == 0 and not waiting.container.logs(stderr=False)
 
@@ -108,7 +108,7 @@ def test_nothing_is_cleared_away_while_somebody_else_owns_the_server(engine: Eng
 def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
     engine: Engine, images: dict[str, Image], folder: Folder
 ) -> None:
-    ends = images["link"]  # a step that was given nothing: it says what is missing, and ends with exit code 2
+    ends = images["link"]  # a step without flags says what is missing, and ends with exit code 2
     server = ServerContainer(engine, ends, folder, port=free_port(), key="local-" + "0" * 40)
     assert until(server.read_code, "its end") == 2
     output = folder.server_log.read_text()
@@ -138,7 +138,7 @@ def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
 
 
 def facts(container: dict[str, Any]) -> dict[str, Any]:
-    """All that the engine knows of a container but who made it, when, and that docker's own `--rm` removes it."""
+    """Return what the engine knows about a container, except who made it, when, and that docker's `--rm` removes it."""
     config, host = dict(container["Config"]), dict(container["HostConfig"])
     for own in ("Hostname", "Labels", "AttachStdin", "AttachStdout", "AttachStderr"):
         config.pop(own)
@@ -146,14 +146,14 @@ def facts(container: dict[str, Any]) -> dict[str, Any]:
         host.pop(own, None)
     config["Env"] = sorted(config["Env"])
     host["RestartPolicy"] = {**host["RestartPolicy"], "Name": host["RestartPolicy"]["Name"] or "no"}
-    # The two clients say nothing in several ways.
+    # The two clients have several values for "nothing".
     return {"config": config, "host": {name: value or None for name, value in host.items()}}
 
 
 def test_the_line_that_is_printed_makes_the_container_that_runs(
     engine: Engine, images: dict[str, Image], folder: Folder, tmp_path: Path
 ) -> None:
-    """With each kind of flag, and a folder whose name a shell and a list of words could misread."""
+    """The container has each kind of flag, and a folder whose name a shell could misread."""
     (folder.path / "key").write_text("local-secret\n")
     odd = tmp_path / "a folder, of 'odd' names: $HOME"
     odd.mkdir()

@@ -62,7 +62,7 @@ class Interpreter:
         )
 
     def run(self, text: str, *argv: str) -> tuple[int, str]:
-        """The exit code of this module, and its standard output."""
+        """Run this module as a step; return its exit code and its standard output."""
         (self.folder / "a_step.py").write_text(text)
         return self.order("a_step", *argv)
 
@@ -76,7 +76,7 @@ class Interpreter:
         return int(self.process.stdout.readline()), stdout.read_text()
 
     def services(self) -> list[int]:
-        """The process ids of the services that it has started."""
+        """Return the process ids of the services that it has started."""
         processes = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -111,7 +111,7 @@ def test_all_steps_use_one_service_which_ends_with_their_interpreter(interpreter
 
 
 def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> None:
-    """Threads are waited for, exit handlers run, and what was printed or logged is written."""
+    """It waits for threads, runs exit handlers, and writes what was printed or logged."""
     for code, expected in (("0", 0), ("3", 3), ("None", 0), ("'a sentence'", 1)):
         ended, output = interpreter.run(ENDS.replace("{}", code))
         assert ended == expected
@@ -123,7 +123,7 @@ def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> Non
 
 
 def test_the_framework_is_imported_while_a_step_before_works_and_not_after_an_unchanged_one(tmp_path: Path) -> None:
-    """With stand-ins for Keras, TensorFlow and scikit-learn, and steps that report what they find."""
+    """Keras, TensorFlow and scikit-learn are replaced, and the steps report what they find."""
     root = own.clone(tmp_path / "project", ("runner", "modelgate", "pyproject.toml"))
     (root / "steps").mkdir()
     (root / "sklearn").mkdir()

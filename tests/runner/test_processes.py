@@ -1,4 +1,4 @@
-"""Interrupted, killed, crowded: the runner ends what it started and nothing else, and the next run continues.
+"""When it is interrupted, killed or not alone, the runner ends only what it started, and the next run continues.
 
 python -m pytest tests/runner/test_processes.py
 """
@@ -25,7 +25,7 @@ SLOW = {"sleep_s": 600}
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_what_the_runner_started_and_nothing_else(checkout: Checkout, number: signal.Signals) -> None:
     checkout.behave(train=SLOW)
-    # No one needs the grace here: who did would outlast the deadline.
+    # No process needs the grace here: one that did would outlast the deadline.
     set_grace(checkout, 600)
     foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
@@ -55,7 +55,7 @@ def test_signal_ends_what_a_step_started_and_a_step_that_will_not_listen(checkou
         .replace('"pid": os.getpid()', f'"pid": {below}')
     )
     checkout.behave(train=SLOW)
-    set_grace(checkout, 0.5)  # it is for files that are being written; here it only costs time
+    set_grace(checkout, 0.5)  # it protects files that are being written; here it only costs time
     runner = checkout.start("run", "--use-case", "glyphs")
     grandchild = checkout.wait_for("train")
     runner.send_signal(signal.SIGINT)
@@ -101,7 +101,7 @@ def test_approval_that_was_killed_is_given_again(checkout: Checkout) -> None:
 
 
 def test_leftover_of_a_killed_runner_is_ended_by_its_record(checkout: Checkout) -> None:
-    """As on a system that does not end children with their parent."""
+    """Run as on a system that does not end children with their parent."""
     no_prctl = "from runner import processes; processes._prctl = None\n"
     checkout.changes += no_prctl
     (checkout.root / "wandb/apis/public.py").write_text(no_prctl)  # which the interpreter of the steps imports
@@ -181,7 +181,7 @@ def test_interpreter_that_was_killed_ends_the_run_with_a_sentence_and_its_step(c
 
 
 def test_step_runs_as_python_m_would_run_it(checkout: Checkout) -> None:
-    """In the interpreter that was ready: name, file, path and standard input are those of `python -m steps.build`."""
+    """In the prepared interpreter, name, file, path and standard input equal those of `python -m steps.build`."""
     facts = "{'name': __name__, 'argv': sys.argv[0], 'path': sys.path[0], 'input': os.readlink('/proc/self/fd/0')}"
     build = checkout.root / "steps" / "build.py"
     build.write_text(build.read_text().replace('"pid": os.getpid()', f'"pid": os.getpid(), "facts": {facts}'))
@@ -223,7 +223,7 @@ def test_a_link_that_was_stored_with_another_port_is_printed_with_that_of_today(
 
 
 def test_port_that_another_server_gets_first_is_given_way_to(checkout: Checkout) -> None:
-    """It was free when the runner looked, and another checkout's server answers on it before ours does."""
+    """The port was free when the runner looked, but another checkout's server answers on it before ours."""
     port = _another_server(checkout)
     checkout.changes += (
         "looks, is_free = iter([True]), embedded.is_free; "
@@ -391,7 +391,7 @@ def test_reader_that_goes_away_ends_the_run_cleanly(checkout: Checkout) -> None:
 
 
 def set_grace(checkout: Checkout, seconds: float) -> None:
-    """How long what the runner ends may take before it is killed."""
+    """Set how long a process that the runner ends may take before it is killed."""
     checkout.changes += f"from runner import processes; processes.GRACE_S = {seconds}\n"
 
 
@@ -404,7 +404,7 @@ def _parent(pid: int) -> int:
 
 
 def _another_server(checkout: Checkout) -> int:
-    """The port of a fake server that takes another key; it is ended with the checkout's processes."""
+    """Start a fake server with another key and return its port; it ends with the checkout's processes."""
     port = free_port()
     checkout.folder.mkdir()
     data = checkout.root / "another"

@@ -1,4 +1,4 @@
-"""What `make prune` asks before anything is deleted. The step itself: tests/steps/test_prune.py.
+"""What `make prune` asks before anything is deleted. The step itself is tested in tests/steps/test_prune.py.
 
 pytest tests/runner/test_prune.py
 """
@@ -11,7 +11,7 @@ from tests.runner.conftest import Checkout, Terminal
 
 
 def flags(checkout: Checkout) -> list[list[str]]:
-    """Those of each time that the step ran."""
+    """Return the flags of each run of the step."""
     calls = [call["argv"] for call in checkout.calls() if call["name"] == "prune"]
     return [[word for word in argv if not word.startswith(("--out", "--use-case"))] for argv in calls]
 

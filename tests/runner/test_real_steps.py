@@ -1,4 +1,4 @@
-"""The real steps and the real server under the runner: nothing of theirs outlives it. The loop itself is in tests/e2e.
+"""The real steps and the real server under the runner: none of their processes outlives it. The loop is in tests/e2e.
 
 python -m pytest tests/runner/test_real_steps.py
 """
@@ -29,13 +29,13 @@ def real(tmp_path: Path, checkout: Checkout) -> Checkout:
 
 @pytest.fixture
 def table(real: Checkout) -> Checkout:
-    """With a table as its only use case, which is learned in no time."""
+    """A checkout with only a table, which trains in no time."""
     own.cells(real.root)
     return real
 
 
 def processes_of(checkout: Checkout) -> list[str]:
-    """The command line of every process that was started for this checkout, the SDK's own among them."""
+    """Return the command line of every process that was started for this checkout, including the SDK's own."""
     processes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -69,7 +69,7 @@ version.save()
 
 
 def move(table: Checkout, action: str) -> None:
-    """Past the runner: what a person does with the SDK, or in the pages."""
+    """Move the alias without the runner: as a person does with the SDK, or in the pages."""
     serving = table.start("serve")
     until(lambda: healthy(f"http://127.0.0.1:{table.port()}"), "the pages")
     client = {

@@ -1,5 +1,5 @@
 """
-What the runner reads of a step's output, which a container may have written.
+What the runner reads from a step's output, which a container may have written.
 
     pytest tests/runner/test_report.py
 """
@@ -13,7 +13,7 @@ from runner import loop
 
 
 def test_a_report_is_read_to_its_limit_and_a_link_or_a_pipe_is_none(tmp_path: Path) -> None:
-    """In a container a link leads to a file of the container, and here to one of the person."""
+    """In a container a link points to a file of the container; here it would point to the person's."""
     report, secret = tmp_path / "report.md", tmp_path / "environ"
     secret.write_text("WANDB_API_KEY=secret")
     report.write_text("x" * (loop.MAX_REPORT_BYTES + 1))

@@ -196,7 +196,7 @@ def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout:
 
 @pytest.mark.parametrize("name", ["source_unavailable", "source_unreadable", "data_failed"])
 def test_a_variable_that_data_py_reads_and_config_toml_does_not_name_is_named(checkout: Checkout, name: str) -> None:
-    """The person has set it, and the step does not see it: only the runner can tell."""
+    """The person has set the variable, but the step does not see it: only the runner can say so."""
     data = checkout.root / "usecases" / "glyphs" / "data.py"
     data.write_text(data.read_text() + '\nROWS = (os.environ.get("ROWS_CSV"), os.environ.get("NOT_SET"), "HOME")\n')
     checkout.behave(build={"error": {"name": name, "message": "there are no rows", "hint": "look"}, "exit": 3})
@@ -328,7 +328,7 @@ def test_the_line_that_is_printed_is_the_line_that_runs(checkout: Checkout) -> N
     for command in printed:
         call = checkout.call(command[2].removeprefix("steps."))
         assert command == [sys.executable, "-m", f"steps.{call['name']}", *call["argv"]]
-    # The plan has the same lines; what does not exist yet is shown by a name.
+    # The plan has the same lines, with a name for what does not exist yet.
     for line, step in zip([line for line in planned.splitlines() if " -m steps." in line], printed, strict=True):
         args = shlex.split(line)[1:]
         assert [word.partition("=")[0] for word in args] == [word.partition("=")[0] for word in step]
@@ -379,7 +379,7 @@ def test_help_gives_an_example(checkout: Checkout, command: list[str]) -> None:
 
 # --- a use case's own packages ---------------------------------------------------------------------------------------
 def test_what_a_use_case_adds_is_installed_before_its_first_step_and_for_no_other(checkout):
-    """By setup.sh, of which test_setup.py shows the real one."""
+    """A small program replaces setup.sh; test_setup.py tests the real one."""
     (checkout.root / "usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     (checkout.root / "runner/setup.sh").write_text('echo "$@" >asked; [ ! -e calls.jsonl ] || exit 7\n')
     code, output = checkout.runner("run", "--use-case=remote")

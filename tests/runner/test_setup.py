@@ -1,4 +1,4 @@
-"""`runner/setup.sh` on machines that are pretended by their PATH, and for real with one small package.
+"""`runner/setup.sh` on machines that a PATH simulates, and for real with one small package.
 
 python -m pytest tests/runner/test_setup.py
 """
@@ -22,7 +22,7 @@ from runner import uv_settings
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "env", "sed", "grep", "cmp", "cp", "mv", "rm", "dirname", "mkdir", "sleep")
-# How a pretended Python differs from the one that runs this test, before it answers what setup.sh asks.
+# How a simulated Python differs from the one that runs this test, before it answers what setup.sh asks.
 NO_VENV = "sys.modules['ensurepip'] = None"
 TOO_NEW = "sys.version_info = (3, 14, 0)"
 INTEL_MAC = "sys.platform = 'darwin'; import platform; platform.machine = lambda: 'x86_64'"
@@ -30,7 +30,7 @@ THREADED = "sys.abiflags = 't'"
 
 
 class Machine:
-    """A project folder with `setup.sh`, and a PATH on which stands only what a test puts there."""
+    """A project folder with `setup.sh`, and a PATH that has only what a test puts there."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.root = tmp_path / "project"
@@ -50,7 +50,7 @@ class Machine:
         path.chmod(0o755)
 
     def python(self, name: str, pretending: str, folder: Path | None = None) -> None:
-        """The Python that runs this test, telling one lie about itself."""
+        """Add the Python that runs this test, with one false answer about itself."""
         self.program(name, f'exec {sys.executable} -I -c "import sys; {pretending}; exec(sys.argv[1])" "$3"', folder)
 
     def setup(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def refused(machine: Machine, **env: str) -> str:
-    """What setup.sh says when it gives up; nothing is left behind."""
+    """Run setup.sh, which must fail and leave nothing behind; return its message."""
     done = machine.setup(**env)
     assert done.returncode == 2, done.stdout + done.stderr
     assert not (machine.root / ".venv").exists()
@@ -228,7 +228,7 @@ def real(tmp_path: Path) -> Machine:
 
 
 def answer(machine: Machine, package: str = "tinypackage") -> str:
-    """What an installed package answers; nothing if it is not installed."""
+    """Return the answer of an installed package; empty if it is not installed."""
     done = subprocess.run(
         [str(machine.root / ".venv" / "bin" / "python"), "-c", f"import {package}; print({package}.answer)"],
         capture_output=True, text=True, env={},
@@ -263,7 +263,7 @@ def test_setup_installs_the_lock_whatever_pip_and_python_are_told(real: Machine,
 
 
 def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Machine, tmp_path: Path) -> None:
-    """The real uv, called by a program that notes its variables and fails when it is told to."""
+    """The real uv, behind a program that records its variables and can fail."""
     index, seen = tmp_path / "index", tmp_path / "variables"
     noting = (
         f'#!/bin/sh\n[ ! -e {tmp_path}/broken ] || exit 1\nenv >>{seen}\nexec {Path(sys.executable).parent}/uv "$@"\n'
@@ -294,7 +294,7 @@ def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Mach
     assert (done.returncode, done.stderr, answer(real, "tinythird")) == (0, "", "42")
     assert "uv could not install requirements.txt (see .venv/uv.log); trying pip" in done.stdout
 
-    # Other bytes than the lock's are refused by both.
+    # Both refuse bytes that differ from the lock's hash.
     (tmp_path / "broken").unlink()
     (real.root / "requirements.txt").write_text(
         lock + re.sub(r"sha256:\w{4}", "sha256:0000", wheel(index, "tinyfourth"))
@@ -306,7 +306,7 @@ def test_uv_of_the_lock_installs_the_rest_and_pip_does_what_it_cannot(real: Mach
 
 
 def test_uv_is_told_what_pip_is_told() -> None:
-    """The environment counts more than `[install]` of a pip.conf, and that more than `[global]`."""
+    """The environment takes precedence over `[install]` of a pip.conf, and that over `[global]`."""
     lines = [
         ":env:.index-url='https://you:secret@mirror.example/simple'",
         ":env:.no-cache-dir='off'",
@@ -345,7 +345,7 @@ def test_a_link_that_leads_nowhere_is_named_and_left_alone(real: Machine, tmp_pa
 
 
 def test_a_developers_environment_is_a_users_one_and_more(real: Machine, tmp_path: Path) -> None:
-    """First what a user needs, then what a developer needs in the same environment; then a user's is there already."""
+    """Install what a user needs, then what a developer needs, in one environment; then a user needs nothing more."""
     lock = (real.root / "requirements.txt").read_text()
     (real.root / "requirements-dev.txt").write_text(lock + wheel(tmp_path / "index", "tinytool"))
     index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
@@ -373,7 +373,7 @@ def test_a_use_case_s_packages_are_added_once_and_again_after_another_s(real: Ma
     assert "installing usecases/one/requirements.txt" in real.setup("packages", "one", **index).stdout
     assert real.setup().stdout == ""
 
-    # A new lock of the project may bring other versions of what a use case shares with it.
+    # A new lock of the project may have other versions of packages that a use case shares.
     with (real.root / "requirements.txt").open("a") as file:
         file.write(wheel(tmp_path / "index", "tinyother"))
     assert real.setup(**index).returncode == 0
@@ -386,7 +386,7 @@ def test_a_use_case_s_packages_are_added_once_and_again_after_another_s(real: Ma
 
 
 def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Machine) -> None:
-    """A uv that takes its time, on a terminal and in a pipe."""
+    """A slow uv, on a terminal and in a pipe."""
     working = "echo 'Collecting slowpackage==1.0'; sleep 3"
     machine.program(
         "uv",
@@ -405,7 +405,7 @@ def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Ma
 
 
 def test_broken_or_interrupted_setup_is_done_again(real: Machine, tmp_path: Path) -> None:
-    """First an environment whose Python is gone, then a package that is not what the lock says, then all is well."""
+    """First the environment's Python is gone, then a package does not match the lock, then everything is right."""
     python = real.root / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(tmp_path / "gone")
@@ -424,7 +424,7 @@ def test_broken_or_interrupted_setup_is_done_again(real: Machine, tmp_path: Path
 
 
 def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
-    """What macOS's make does not have: `!=`, `.ONESHELL`, `$(file ...)`, `&:`, `::=`, `undefine`, `private`."""
+    """The make of macOS lacks `!=`, `.ONESHELL`, `$(file ...)`, `&:`, `::=`, `undefine`, `private`."""
     for line in (ROOT / "Makefile").read_text().splitlines():
         if line.startswith("\t"):
             continue
@@ -433,7 +433,7 @@ def test_makefile_asks_for_nothing_newer_than_make_381() -> None:
 
 
 def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> None:
-    """They share what they made. (Not by `loadgroup`: xdist 3.8 puts a group where pytest 9.2 no longer looks.)"""
+    """Tests of a file share results. (`loadgroup` does not work: pytest 9.2 no longer reads xdist 3.8's groups.)"""
     flags = re.findall(r"EVERY_TEST = -n \$\(WORKERS\) (--dist .*) -m ", (ROOT / "Makefile").read_text())
     assert len(flags) == 1
     for name in ("a", "b", "c"):
@@ -493,7 +493,7 @@ def test_make_alone_prints_what_there_is() -> None:
     done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert done.returncode == 0
     targets = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("make ")}
-    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # a line may go on in the next
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")  # a line may continue in the next
     phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY"))
     assert targets == set(phony.split()[1:]) - {"help"}
 

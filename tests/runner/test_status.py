@@ -1,4 +1,4 @@
-"""What `python -m runner status` says: what is in production, what waits, and where it was asked.
+"""What `python -m runner status` prints: what is in production, what waits, and which W&B was asked.
 
 python -m pytest tests/runner/test_status.py
 """

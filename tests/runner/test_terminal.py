@@ -48,7 +48,7 @@ def test_yes_and_a_name_promote_in_that_name(checkout: Checkout) -> None:
 
 
 def test_what_was_meant_for_the_shell_is_not_taken_for_a_name(checkout: Checkout) -> None:
-    """Pasted, and typed by someone who thought that the question was over; the name is asked for again."""
+    """The text was pasted, or typed after the question seemed to be over: the runner asks for the name again."""
     terminal = at_the_question(checkout)
     terminal.type("y\n")
     terminal.read_until("Your name, for the ledger [ada]: ")
@@ -119,7 +119,7 @@ def test_server_answers_while_the_person_thinks(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     of_the_run = checkout.pids("server")
     terminal = at_the_question(checkout, "approve")
-    # More than one where a port was taken by another program between looking and starting.
+    # There are several if another program took a port between the check and the start.
     *_, answering = checkout.pids("server")
     assert answering not in of_the_run and alive(answering)
     with socket.create_connection(("127.0.0.1", checkout.port()), timeout=60) as connection:
@@ -139,7 +139,7 @@ def test_clean_asks_first(checkout: Checkout) -> None:
 
 
 def test_with_python_alone_a_build_is_shown_in_lines() -> None:
-    """-S: without what is installed next to Python."""
+    """-S: without the packages that are installed next to Python."""
     program = (
         "from runner import progress\nwith progress.show_builds(['train']) as report: report('train', 3, 12, 'RUN')"
     )

@@ -59,7 +59,7 @@ def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: C
 
 
 def test_what_an_older_version_left_waiting_is_approved(checkout: Checkout) -> None:
-    """It kept the last run alone."""
+    """It kept only the last run."""
     checkout.runner("run", "--use-case", "glyphs")
     known = checkout.state()
     seen = {"remote": {"version": "o/r/remote-dev:v5", "approver": "ada", "time": "t", "host": None}}

@@ -1,4 +1,4 @@
-"""One embedded server for a file's tests, with a table's use case whose versions can be promoted, and served."""
+"""One embedded server per file, with a table use case whose versions can be promoted and served."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ sys.exit(run_guarded(__main__.main))
 
 @dataclass
 class Service:
-    """A service that was started: a process of its own."""
+    """A started service: a separate process."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -49,7 +49,7 @@ class Service:
     data: Path
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of one request; a body that is not bytes is sent as JSON."""
+        """Send one request; return status and JSON. A body that is not bytes is sent as JSON."""
         content = body if body is None or isinstance(body, bytes) else json.dumps(body)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
@@ -76,14 +76,14 @@ class Service:
             return False
 
     def stop(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
 
 @dataclass
 class Project:
-    """A use case of a table in a project of its own. versions: what was promoted, by its hyperparameter C."""
+    """A table use case in a separate project. versions: the promoted versions, by their hyperparameter C."""
 
     folder: Path
     server: Server
@@ -91,18 +91,18 @@ class Project:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def step(self, name: str, *flags: object) -> dict[str, Any]:
-        """Call a step; its result."""
+        """Call a step and return its result."""
         out = self.folder / f"{next(self._numbers)}-{name}"
         importlib.import_module(f"steps.{name}").main(["--use-case", USE_CASE, "--out", str(out), *map(str, flags)])
         return dict(json.loads((out / "result.json").read_text()))
 
     def linked(self, C: float) -> str:
-        """A version that was trained and linked, and not promoted."""
+        """Train and link a version, without promoting it."""
         model = self.step("train", "--dataset", self.step("build")["dataset"], "--C", C)["model"]
         return str(self.step("link", "--model", model)["version"])
 
     def promote(self, C: float) -> str:
-        """Train, evaluate and promote; or go back to what was promoted before."""
+        """Train, evaluate and promote; or roll back to a version that was promoted before."""
         known = self.versions.get(C)
         flags = ["--policy", "rollback"] if known else []
         version = known or self.linked(C)
@@ -113,7 +113,7 @@ class Project:
 
     @contextmanager
     def serving(self, data: Path, port: int | None = None, **environment: str) -> Iterator[Service]:
-        """The service as a process, until the block ends."""
+        """Run the service as a process until the block ends."""
         port = port or free_port()
         log = self.folder / f"{next(self._numbers)}-service.log"
         flags = ["--use-case", USE_CASE, "--port", str(port), "--data", str(data), "--poll", "0.2"]
@@ -154,7 +154,7 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service, next to a version that was promoted."""
+    """The service of a promoted version."""
     project.promote(1.0)
     with project.serving(tmp_path_factory.mktemp("kept")) as running:
         until(lambda: running.ready["ready"], "the first version")

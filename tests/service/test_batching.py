@@ -1,5 +1,5 @@
 """
-Requests that wait for the model are answered by one call of it, and each gets its own answer or its own error.
+One call of the model answers all waiting requests, and each gets its own answer or its own error.
 
     pytest tests/service/test_batching.py
 """
@@ -17,7 +17,7 @@ from serving.batching import ENOUGH_ROWS, Batcher
 
 
 class DoublingModel:
-    """Doubles each row, once it may, but no negative one. calls: how many rows each had."""
+    """Doubles each row once it may, and refuses negative rows. calls: the number of rows of each call."""
 
     def __init__(self):
         self.calls = []

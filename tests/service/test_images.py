@@ -1,5 +1,5 @@
 """
-predict and the service with a Keras model: TensorFlow is started in one thread of the service and asked in another.
+predict and the service with a Keras model: one thread of the service starts TensorFlow, and another one calls it.
 
     pytest tests/service/test_images.py -m prove
 """
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.prove
 
 @pytest.fixture
 def untrained(tmp_path):
-    """The file of a network that has learned nothing."""
+    """The file of an untrained network."""
     keras_format.start(seed=0, threads=1)
     keras_format.save(glyphs.build_model(10, (8, 8, 1), dropout=0.5), tmp_path / "model.keras")
     return (tmp_path / "model.keras").read_bytes()

@@ -18,7 +18,7 @@ from tests.serving import until
 
 
 def customers(rows):
-    """A table as a person exports it: those who came late and call often leave."""
+    """A table as a person exports it: customers who joined late and call often leave."""
     dice = np.random.default_rng(5)
     days, calls = dice.integers(0, 2000, rows), dice.integers(0, 10, rows)
     leaves = days / 200 + calls + dice.normal(0, 1, rows) > 9.5

@@ -1,5 +1,5 @@
 """
-The page of the service in a browser: a form for a row of a table, an image to upload. Its models are made up.
+The service's page in a browser: a form for a row of a table, an image to upload. The models are fakes.
 
     pytest tests/service/test_page.py
 """
@@ -45,7 +45,7 @@ SCHEMA = pa.DataFrameSchema(
 
 
 class Follower:
-    """Follows nothing: a version that answers 0.9 for its second class, and keeps what it was asked."""
+    """A follower with one fixed version, which answers 0.9 for its second class and records its requests."""
 
     def __init__(self, task, data):
         self.interface, self.expected = Interface(task, data), read_expected(task, data)
@@ -80,7 +80,7 @@ def serving(task, data):
 
 @pytest.fixture
 def page(chromium):  # noqa: F811
-    """The test fails on what a browser says."""
+    """A browser page; the test fails if the browser reports an error."""
     troubles = []
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=DEADLINE_MS)

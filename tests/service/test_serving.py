@@ -1,5 +1,5 @@
 """
-The service as a process, next to the embedded server: its protocol, what it follows, and what it refuses.
+The service as a process with the embedded server: its protocol, what it follows, and what it refuses.
 
     pytest tests/service/test_serving.py
 """
@@ -28,7 +28,7 @@ from tests.serving import free_port, listens, until
 
 
 def example(service, **changed):
-    """A request of one row that is in its form; changed: the values of columns."""
+    """Return a valid request with one row. changed: the values of columns."""
     _, request = service.ask("/example")
     for tensor in request["inputs"]:
         if tensor["name"] in changed:
@@ -38,7 +38,7 @@ def example(service, **changed):
 
 
 def tensors(service, rows):
-    """The inputs of Triton's client, in binary: `rows` times the example."""
+    """Return the inputs of Triton's client, in binary: the example, `rows` times."""
     inputs = []
     for tensor in example(service)["inputs"]:
         values = np.repeat(np.array(tensor["data"], dtype=np.float64), rows)
@@ -158,7 +158,7 @@ def test_audit_finds_no_difference_and_names_a_service_that_is_not_there(service
 
 
 class Load:
-    """Requests without a pause, from threads; afterwards each status and answer."""
+    """Send requests without a pause, from threads; `end` returns each status and answer."""
 
     def __init__(self, service, threads=4):
         self.answers = []
@@ -184,7 +184,7 @@ class Load:
 
 
 def followed_under_load(service, project, requests):
-    """Promote another version and go back, both under load; at least so many requests. The seconds until each."""
+    """Promote another version and go back, both under at least this many requests; return the seconds of each."""
     load, seconds = Load(service), []
     try:
         for C, number in ((0.1, 1), (1.0, 0)):
@@ -197,7 +197,7 @@ def followed_under_load(service, project, requests):
     finally:
         answers = load.end()
     assert {status for status, _ in answers} == {200}
-    # Two models that answer otherwise: each answer is that of the version that it names.
+    # The two models answer differently: each answer is that of the version that it names.
     by_version = {}
     for _, response in answers:
         by_version.setdefault(response["parameters"]["version"], set()).add(tuple(response["outputs"][1]["data"]))
@@ -251,7 +251,7 @@ def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(project, tmp_p
 
 @pytest.fixture
 def alone(service, project, tmp_path):
-    """A service that begins with a copy of what another has kept, where no W&B is reached."""
+    """A service that starts with a copy of another service's cache, without W&B."""
     shutil.copytree(service.data, tmp_path / "kept")
     with project.serving(tmp_path / "kept", WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}") as running:
         until(lambda: running.ready["ready"], "the copy")

@@ -1,5 +1,5 @@
 """
-Requests as tensors, without a service: what comes in is what was sent, whatever the kind of row.
+Requests as tensors, without a service: what is received equals what was sent, for every kind of row.
 
     pytest tests/service/test_tensors.py
 """
@@ -46,7 +46,7 @@ TIMED = Interface("tabular-regression", SimpleNamespace(SCHEMA=TIMES))
 
 
 def sent(*given_tensors, binary):
-    """A request with these tensors, parsed."""
+    """Parse a request with these tensors."""
     described, raw = [], b""
     for tensor in given_tensors:
         if binary:
@@ -70,7 +70,7 @@ def test_rows_of_each_kind_arrive_as_they_were_sent(binary):
 
     request = sent(
         tensors.Tensor("mass", "FP32", np.array([1.5, 2.5], dtype=np.float32)),
-        tensors.Tensor("year", "INT32", np.array([[2001], [2002]], dtype=np.int32)),  # a column, as some write it
+        tensors.Tensor("year", "INT32", np.array([[2001], [2002]], dtype=np.int32)),  # a column, as clients may
         tensors.Tensor("island", "BYTES", np.array(["Dream", ""], dtype=object)),
         tensors.Tensor("carrier", "BYTES", np.array(["AA", ""], dtype=object)),
         tensors.Tensor("tagged", "BOOL", np.array([True, False])),
@@ -131,8 +131,8 @@ def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(
         ("signed_up", "2026-02-30"),
         ("signed_up", "2026"),
         ("signed_up", "now"),
-        ("signed_up", "1600-01-01"),  # of nanoseconds there is none
-        ("signed_up", "2026-03-04T15:30:00Z"),  # whose time it is, is not for the service to say
+        ("signed_up", "1600-01-01"),  # nanoseconds have none
+        ("signed_up", "2026-03-04T15:30:00Z"),  # the service cannot know the time zone
         ("seen", "2026-03-04T15:30:00"),
         ("seen", "2026-03-04T15:30:00.123456789Z"),  # more than the column holds
     ],

@@ -18,7 +18,7 @@ OTHER = bytes.fromhex(
 
 
 def stored(server, version, name):
-    """The server's own file behind a version's file."""
+    """Return the server's own file behind a version's file."""
     md5 = b64decode(version.manifest.entries[name].digest).hex()
     (path,) = server.data.rglob(md5)
     return path

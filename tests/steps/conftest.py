@@ -46,12 +46,12 @@ from tests.steps.published import whole  # noqa: F401  # a fixture
 from tests.steps.workspace import Workspace
 
 _numbers = itertools.count()
-COLLECTED = ("link", "evaluate", "promote", "audit", "predict")  # the steps with the flag --collection
+COLLECTED = ("link", "evaluate", "promote", "audit", "predict")  # the steps that have the flag --collection
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a step ended: its exit code, its JSON, the report if it wrote one, and the folder of its files."""
+    """How a step ended: its exit code, its JSON, its report if it wrote one, and the folder of its files."""
 
     exit: int
     result: dict[str, Any]
@@ -64,7 +64,7 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def training_key(server: Server) -> str:
-    """The key of a person who may do everything in the team and the registry but set the protected alias."""
+    """The key of a person who may do everything in the team and the registry except set the protected alias."""
     admin(server, "add-team", TEAM, "--organization", "local-org", "--admin", "local")
     admin(server, "protect-alias", "local-org/wandb-registry-model", "production")
     return member(server, "trainer", "member")
@@ -87,7 +87,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def collection(request: pytest.FixtureRequest) -> str:
-    """A registry collection of the test's own, also if its name is shortened or the test runs again."""
+    """The test's own registry collection, even if its name is shortened or the test runs again."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:90]
     return f"{name}-{next(_numbers)}"
 
@@ -98,7 +98,7 @@ def step(
 ) -> Callable[..., Answer]:
     """Call a step's main() with the glyphs: `step("build", "--rows", 100)`; a refusal raises its StepError."""
     monkeypatch.setenv("WANDB_PROJECT", collection)
-    monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # to list what is installed is most of what a run costs
+    monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # listing the installed packages is most of a run's cost
     numbers = itertools.count()
 
     def call(name: str, *flags: object) -> Answer:
@@ -152,7 +152,7 @@ def model(
             shared_results[f"model-{seed}"] = step(
                 "train", "--dataset", dataset["dataset"], "--seed", seed, "--epochs", 10
             )
-            gc.freeze()  # each step asks for a collection, which would visit all of TensorFlow: 0.5 s of CPU
+            gc.freeze()  # each step runs the garbage collector, which would visit all of TensorFlow: 0.5 s of CPU
         monkeypatch.setenv("WANDB_PROJECT", collection)
         return shared_results[f"model-{seed}"]
 
@@ -178,7 +178,7 @@ def workspace(step: Callable[..., Answer], collection: str) -> Workspace:
 
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    """On GitHub: attempt 2 of run 4711, which ada started by merging what she wrote in pull request 7."""
+    """Run as on GitHub: attempt 2 of run 4711, which ada started by merging her own pull request 7."""
     fake = GitHub()
     fake.answers |= {RUN: [], THIS_RUN: workflow_run(), THIS_COMMIT: git_commit(OTHER)}
     fake.answers |= {ITS_WORKFLOW: {"total_count": 1, "workflow_runs": [workflow_run()]}}

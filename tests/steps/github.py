@@ -1,4 +1,4 @@
-"""A stand-in of GitHub's API, and the answers of it that the approval asks for."""
+"""A fake of GitHub's API, with the answers that the approval reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Handler(Request):
         elif isinstance(answer, int):
             headers = {"Location": f"{self.server.url}/elsewhere"} if answer == 302 else {}
             self.say({}, answer, **headers)
-        elif isinstance(answer, list) and url.path != RUN:  # GitHub gives those whole
+        elif isinstance(answer, list) and url.path != RUN:  # GitHub returns those complete
             query = parse_qs(url.query)
             size, page = (int(query.get(key, [default])[0]) for key, default in (("per_page", 30), ("page", 1)))
             self.say(answer[size * (page - 1) : size * page])
@@ -52,8 +52,8 @@ class _Handler(Request):
 
 class GitHub(FakeServer):
     """
-    Answers GET by path: a list or object as JSON, bytes as they are, a number as that status; a function is given the
-    request and answers it itself. Takes every POST, unless `refuses_posts` is a status.
+    Answers GET by path: a list or object as JSON, bytes as they are, a number as that status; a function gets the
+    request and answers it. Accepts every POST, unless `refuses_posts` is a status.
     """
 
     def __init__(self):
@@ -65,7 +65,7 @@ class GitHub(FakeServer):
 
 
 def evidence(**changes):
-    """Evidence of this attempt, made before anyone approved."""
+    """Return evidence of this attempt, made before anyone approved."""
     run = {"repository": REPOSITORY, "run_id": 4711, "run_attempt": 2, "sha": MERGE}
     people = {"actor": "ada", "triggering_actor": "ada", "approvals": 0, "approvers": []}
     return {"github": run | people | changes, "policy": {"name": "no_worse"}}
@@ -91,7 +91,7 @@ def approved(login, comment="Looks right.", environment="production", state="app
 
 
 def workflow_run(**changes):
-    """Of a push to main."""
+    """Return a workflow run of a push to main."""
     fields = {"id": 4711, "node_id": "WFR_1", "run_number": 9, "workflow_id": 12, "path": ".github/workflows/p.yml"}
     fields |= {"event": "push", "head_branch": "main", "head_sha": MERGE, "status": "in_progress", "conclusion": None}
     fields |= {"display_title": "Better", "pull_requests": [], "head_commit": None}
@@ -102,12 +102,12 @@ def workflow_run(**changes):
 
 
 def jobs(*names):
-    """The jobs of a workflow run; those of a model are called as the called workflow makes them."""
+    """Return the jobs of a workflow run; a model's jobs have the names that the called workflow gives them."""
     return {"total_count": len(names), "jobs": [{"id": 1, "run_id": 4712, "name": name} for name in names]}
 
 
 def commit(author="ada", committer="web-flow"):
-    """A commit of a pull request; None is an address that belongs to no account, as GitHub says it."""
+    """Return a commit of a pull request; as on GitHub, None is an email address without an account."""
     urls = {key: f"https://api.github.com/{key}" for key in ("url", "html_url", "comments_url")}
     people = {"author": author and user(author), "committer": committer and user(committer)}
     return {"sha": HEAD, "node_id": "C_1", "commit": {"message": "Better"}, "parents": []} | urls | people
@@ -170,7 +170,7 @@ def deployment(number):
 
 
 def deployment_status(run, **changes):
-    """As the job of a workflow run leaves it."""
+    """Return a deployment as a workflow run's job leaves it."""
     page = f"https://github.com/{REPOSITORY}/actions/runs/{run}/job/9"
     urls = dict.fromkeys(("url", "deployment_url", "repository_url", "environment_url"), "https://x")
     fields = {"id": 1, "node_id": "DS_1", "state": "in_progress", "creator": user("bob"), "description": ""}
@@ -179,7 +179,7 @@ def deployment_status(run, **changes):
 
 
 def deployments():
-    """Two deployments to the environment: one of another workflow run, and before it the one of this."""
+    """Return two deployments to the environment: another workflow run's, and before it this run's."""
     statuses = {f"{DEPLOYMENTS}/9/statuses": [deployment_status(47110)]}
     return {
         DEPLOYMENTS: [deployment(9), deployment(8)],

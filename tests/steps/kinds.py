@@ -14,7 +14,7 @@ TASKS = {"tabular": "tabular-classification", "regression": "tabular-regression"
 
 @pytest.fixture
 def use_case(tmp_path, monkeypatch):
-    """Write a use case of a task and let this process know it, and no other: `use_case("tabular")`."""
+    """Write a use case of a task and make it the only one in this process: `use_case("tabular")`."""
     monkeypatch.setattr(config, "FOLDER", tmp_path / "usecases")
     monkeypatch.setattr(usecases, "__path__", [str(tmp_path / "usecases")])
     written = []

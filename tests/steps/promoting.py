@@ -1,4 +1,4 @@
-"""What tests of promote ask in several files: what is in production, and by which name a promotion is refused."""
+"""What several tests of promote need: what is in production, and the name under which a promotion is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelgate.promotion import ledger
 
 @pytest.fixture
 def registry(collection):
-    """What the registry and the ledger say now, read by a client of its own."""
+    """What the registry and the ledger have now, read by a separate client."""
 
     class Registry:
         @property
@@ -30,7 +30,7 @@ def registry(collection):
 
 
 def refused(step, evidence, *flags, approver="ada"):
-    """The name of the rule that refused."""
+    """Return the name of the rule that refused."""
     with pytest.raises(StepError) as stopped:
         step("promote", "--evidence", evidence, *(("--approver", approver) if approver else ()), *flags)
     assert stopped.value.exit_code == 1

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def whole():
-    """GitHub's description; CI must have it, elsewhere its lack is a reason to skip."""
+    """Return GitHub's description of its API; without it the test is skipped, and fails in CI."""
     if path := os.environ.get("TEST_GITHUB_OPENAPI"):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     reason = "TEST_GITHUB_OPENAPI names no copy of GitHub's description (.ci/github-description.sh fetches it)"

@@ -1,4 +1,4 @@
-"""Two processes that promote at the very same moment: each has read the ledger before either of them writes to it."""
+"""Two processes that promote at the same moment: both have read the ledger before either writes to it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MEETING_DEADLINE_S = 240
 
 
 class Racers:
-    """Two processes that stay, so that a race costs no start of an interpreter."""
+    """Two processes that stay, so that a race does not start an interpreter."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self.pool = pool
 
     def promote(self, *evidence: str) -> list[Future[str]]:
-        """What becomes of each promotion: `done`, or the name of its refusal."""
+        """Return the result of each promotion: `done`, or the name of its refusal."""
         return [self.pool.submit(_promoted, name) for name in evidence]
 
 

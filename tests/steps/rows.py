@@ -1,4 +1,4 @@
-"""The files of a dataset's version, read and written without the steps, as anyone with a key can."""
+"""Read and write the files of a dataset version without the steps, as anyone with a key can."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILES = {"train": "training.npz", "eval": "eval.npz"}
 
 
 def stored(version: Any, folder: Path) -> dict[str, Any]:
-    """The arrays of both files: x_train, y_train, x_eval, y_eval."""
+    """Return the arrays of both files: x_train, y_train, x_eval, y_eval."""
     rows = {}
     for split, name in FILES.items():
         with np.load(version.get_entry(name).download(root=folder)) as arrays:

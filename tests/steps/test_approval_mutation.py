@@ -1,5 +1,5 @@
 """
-Each rule of the approval is needed: without it, some test of approval/ goes red. tests/mutation.py finds the rules.
+Each rule of the approval is needed: without it, a test of approval/ fails. tests/mutation.py finds the rules.
 
     pytest tests/steps/test_approval_mutation.py
 """
@@ -35,7 +35,7 @@ def test_a_rule_without_a_test_is_named():
 
 
 def test_the_names_that_mutations_look_for_are_in_the_code():
-    """Otherwise a rename would leave these rules without their mutations, and nothing would tell."""
+    """Otherwise a rename would silently leave these rules without their mutations."""
     code = "".join(path.read_text(encoding="utf-8") for path in FILES)
     for name in (" to_line(", "require_variable(", "_NoRedirect", ".fullmatch(", "timeout=", "ASCII", ".lower()"):
         assert name in code, name

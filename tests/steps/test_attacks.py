@@ -1,6 +1,6 @@
 """
-What the holder of the training key tries, with the real SDK: to put into production what no one judged, or to make
-`audit --verify` agree with a lie.
+Attacks by the holder of the training key, with the real SDK: they try to put an unjudged model into production, or to
+make `audit --verify` agree with a lie.
 
     pytest tests/steps/test_attacks.py             those against the record
     pytest tests/steps/test_attacks.py -m prove    all
@@ -57,7 +57,7 @@ def workspace(step, collection, monkeypatch, training_key):
 
 @pytest.fixture
 def attack(wandb_env, training_key, workspace, tmp_path):
-    """Run a program with the training key; what it printed. It may use what PRELUDE has."""
+    """Run a program with the training key; return its output. It may use the names of PRELUDE."""
 
     def run(program, **env):
         names = {
@@ -86,7 +86,7 @@ def in_production(workspace):
 
 
 def answers_by(workspace, version=None):
-    """The version that predict and the service take, or the name of the refusal."""
+    """Return the version that predict and the service use, or the name of the refusal."""
     api = wandb.Api()
     collection = deployed.find_collection(api, ledger.REGISTRY, workspace.collection)
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +130,7 @@ seal(V1["name"], away, 1); seal(HONEST["to"]["name"], back, 2)
     ids=["own name", "another name", "the run of the promotion", "WANDB_USERNAME"],
 )
 def test_a_planted_history_is_named_and_lets_nothing_go_back(workspace, attack, account, planted, env):
-    """Two entries, sealed, that lead away to v1 and back again."""
+    """Two sealed entries that lead to v1 and back again."""
     assert "did it" in attack(f"ACCOUNT = {account!r}; GIVEN = {planted}\n{LEAD_AWAY}", **env)
     assert "entry_of_other_account" in names(workspace)
     assert refusal(workspace, workspace.evidence(1, 0, policy=ROLLBACK)) == "verdict_not_reproduced"
@@ -154,7 +154,7 @@ def test_a_ledger_of_the_attackers_own_is_named_and_believed_by_nobody(workspace
 
 
 def test_a_planted_entry_that_names_a_version_that_never_was_has_no_effect(workspace, attack):
-    """Nor one that names a version in the attacker's registry, with the alias on it."""
+    """Neither does an entry that names a version in the attacker's registry, with the alias on it."""
     attack(
         'to = {**V1, "name": V1["name"].replace(":v1", ":v77")}\n'
         'plant(PROJECT, {**HONEST, "previous": ledger.Entry(0, HONEST).sha256, "from": HONEST["to"], "to": to})'
@@ -194,7 +194,7 @@ def test_a_version_of_another_registry_is_not_promoted(workspace, attack):
 
 
 def test_planted_entries_keep_the_honest_version_answering_and_let_no_other_answer(workspace, attack, monkeypatch):
-    """Two, sealed, that lead away to v1 and back; and one, not sealed, that says that the last one never was."""
+    """Two sealed entries that lead to v1 and back, and one without a seal that says that the last one never existed."""
     planted = attack(
         f"ACCOUNT = 'trainer'; GIVEN = {{}}\n{LEAD_AWAY}\n"
         'plant(PROJECT, {**back, "previous": ledger.Entry(2, back).sha256, "to": V1, "voids": 2, "drop": 1e99})'
@@ -228,7 +228,7 @@ def test_an_entry_in_another_run_of_an_admin_is_named(workspace, attack):
 
 
 def test_evidence_that_was_replaced_while_it_waited_is_not_promoted(workspace):
-    """If its collection is deleted, its name is given again; the SHA-256 is of what a person has read the report of."""
+    """If its collection is deleted, the name can be used again; the SHA-256 is of the model whose report was read."""
     flags = ("--evidence", workspace.evidence(2, 0), "--approver", "ada", "--dry-run", "--evidence-sha256")
     with tempfile.TemporaryDirectory() as folder:
         workspace.step(
@@ -328,7 +328,7 @@ def test_what_takes_production_away_is_refused_or_named(workspace, attack, progr
 
 
 def test_another_use_cases_collection_under_this_name_is_named(workspace, attack, step, monkeypatch):
-    """Its `production` comes with it, and no one judged that for this use case."""
+    """It brings its `production`, which no one judged for this use case."""
     other = Workspace(step, f"{workspace.collection}-b", TEAM)
     with monkeypatch.context() as patch:
         patch.setenv("WANDB_PROJECT", other.collection)
@@ -343,7 +343,7 @@ def test_another_use_cases_collection_under_this_name_is_named(workspace, attack
 
 
 def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(workspace, step):
-    """As anyone who can write to the project can do it. Each step says what is wrong, or does without."""
+    """Anyone who can write to the project can do this. Each step says what is wrong, or manages without."""
     evidence = workspace.evidence(1, 0)
     project = f"{TEAM}/{workspace.collection}"
     model = wandb.Api().artifact_collection("model", f"{project}/glyphs_model")
@@ -372,8 +372,8 @@ def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(wo
 
 
 def test_forged_answers_are_promoted_if_a_person_approves_them(workspace, attack):
-    """Anyone who can log an evaluation writes its answers and its warnings. The account says whose key it was."""
-    evidence = workspace.evidence(2, 0, account="trainer")  # of a model that no step has ever loaded
+    """Anyone who can log an evaluation can write its answers and its warnings. The account says whose key it was."""
+    evidence = workspace.evidence(2, 0, account="trainer")  # the model was never loaded by a step
     workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     assert in_production(workspace) == "v2"
     assert workspace.findings() == set()

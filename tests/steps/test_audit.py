@@ -3,7 +3,7 @@ audit, through the real SDK against the embedded server: what was in production,
 
     pytest tests/steps/test_audit.py
 
-What `verify` makes of any history at all is in test_verify.py; here each tampering is done for real.
+test_verify.py tests `verify` with random histories; here each tampering is real.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def test_an_entry_that_was_logged_in_the_run_of_a_promotion(workspace):
 
 
 def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(workspace):
-    """W&B gives the numbers of a deleted collection again: another evaluation is called v0, and other rows are."""
+    """W&B uses the numbers of a deleted collection again: another evaluation becomes v0, and so do other rows."""
     workspace.promoted(0)
     for kind in ("evaluation", "dataset"):
         wandb.Api().artifact_collection(kind, f"{workspace.entity}/{workspace.collection}/glyphs_{kind}").delete()
@@ -272,7 +272,7 @@ def test_audit_on_a_date_names_version_evidence_and_approver(workspace, capsys):
 
 
 class Page(HTMLParser):
-    """The tags of a page, and every address in it."""
+    """The tags of a page, and all its URLs."""
 
     def __init__(self, text):
         super().__init__()
@@ -300,7 +300,7 @@ def test_the_page_shows_the_promotions_and_loads_nothing(workspace, tmp_path):
 
 
 def test_words_from_outside_are_text_on_the_page():
-    """Also where a page shows the metric of a regression, and what evidence says about it."""
+    """This includes a page that shows the metric of a regression, and what evidence says about it."""
     evil = '"><script>alert(1)</script>\x1b[2J\u202e'
     content = {
         **{key: {"name": f"a/b/c{number}:v0", "digest": "d"} for number, key in enumerate(("to", "model", "dataset"))},

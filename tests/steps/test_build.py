@@ -166,7 +166,7 @@ def load(rows, eval_rows):
 )
 @pytest.mark.parametrize("call", ["source", "load"])
 def test_what_data_py_raises_is_one_sentence_that_names_the_line(tmp_path, call, raised, name, code, sentence):
-    """Not exit code 1, which would mean that a check of the rows said no."""
+    """It does not exit 1, which would mean that a check of the rows failed."""
     file = tmp_path / "data.py"
     file.write_text(FAILING.format(raised=raised))
     spec = importlib.util.spec_from_file_location("usecases.letters.data", file)

@@ -1,5 +1,5 @@
 """
-Attacks on the bytes that were judged: with a reference, in the server's storage, with a second file of the same MD5.
+Attacks on judged bytes: with a reference, in the server's storage, and with a second file of the same MD5.
 
     pytest tests/steps/test_bytes.py
 """
@@ -37,14 +37,14 @@ class _Handler(Request):
 
 @pytest.fixture
 def elsewhere():
-    """An address whose answer can be changed without any trace: its ETag stays the same."""
+    """A URL whose content can change without a trace: its ETag stays the same."""
     server = FakeServer(_Handler)
     yield server
     server.close()
 
 
 def refused(step, *flags):
-    """The name and the exit code of the refusal."""
+    """Return the name and the exit code of the refusal."""
     with pytest.raises(StepError) as stopped:
         step(*flags)
     assert stopped.value.exit_code == 1
@@ -52,7 +52,7 @@ def refused(step, *flags):
 
 
 def logged(collection, name, url, file, kind="model", used=None):
-    """A version whose file is a reference; used: what its run says that it used."""
+    """Log a version whose file is a reference. used: what its run claims to have used."""
     with wandb.init(project=collection, job_type="train_model") as run:
         if used:
             run.use_artifact(used)
@@ -84,7 +84,7 @@ def test_a_model_with_a_reference_beside_its_file_is_not_linked(step, collection
 
 
 def test_a_model_that_is_a_reference_is_not_judged(step, model, dataset, collection, elsewhere, tmp_path):
-    """Linked past `link`, by the SDK. Today's body is a good model; tomorrow's need not be."""
+    """The SDK links it, without `link`. Today's content is a good model; tomorrow's may not be."""
     source = wandb.Api().artifact(model(0)["model"])
     elsewhere.body = Path(source.get_entry("model.keras").download(root=tmp_path)).read_bytes()
     version = logged(collection, "glyphs_model", elsewhere.url, "model.keras", used=dataset["dataset"])
@@ -120,7 +120,7 @@ def test_an_entry_of_the_ledger_that_is_a_reference_says_nothing(workspace, else
 
 @pytest.fixture
 def flip_a_bit():
-    """`flip_a_bit(path, place)`; the other tests have the file as it was."""
+    """`flip_a_bit(path, offset)`; afterwards the file is restored for the other tests."""
     flipped = []
 
     def flip(path, offset):
@@ -136,7 +136,7 @@ def flip_a_bit():
 
 
 def test_a_stored_model_with_one_bit_flipped_is_not_judged(step, model, dataset, collection, server, flip_a_bit):
-    """A bit of the time in the file's zip header: every library still reads the file."""
+    """The bit is part of the time in the file's zip header: every library still reads the file."""
     source = wandb.Api().artifact(model(0)["model"])
     path = Path(source.get_entry("model.keras").download(root=server.data.parent))
     with zipfile.ZipFile(path, "a") as changed:  # bytes of this test's own
@@ -212,7 +212,7 @@ def test_the_ledger_keeps_the_hashes(workspace):
 
 
 def test_evidence_without_hashes_gets_them_when_it_is_promoted(workspace):
-    """Of schema 1; the ledger says when they were computed."""
+    """Evidence of schema 1 has no hashes; the ledger records that promote computed them."""
     evidence = workspace.evidence(0, sha256={"model": None, "eval_rows": None})
     workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     content = workspace.entries[0].content
@@ -235,7 +235,7 @@ def test_a_file_that_is_not_there_or_too_large_is_refused_before_it_is_fetched(w
 
 
 def test_what_is_downloaded_after_a_fetch_has_its_own_bytes(workspace, collection, tmp_path):
-    """wandb 0.31.0 writes each later download of the process over the file that was fetched without the cache."""
+    """In wandb 0.31.0, each later download in the process overwrites the file that was fetched without the cache."""
     workspace.evidence(0)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("two_files", type="dataset")

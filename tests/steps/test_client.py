@@ -1,5 +1,5 @@
 """
-W&B that is not there, or does not take the key: named before a step has begun anything.
+If W&B is not reachable or rejects the key, a step says so before it begins anything.
 
     pytest tests/steps/test_client.py
 """
@@ -30,7 +30,7 @@ def test_a_key_that_w_and_b_does_not_take(step, monkeypatch, key):
 
 
 def test_a_key_that_names_nobody(step, monkeypatch):
-    """W&B's own answer for an account without an entity; the embedded server gives everyone one."""
+    """This is W&B's answer for an account without an entity; the embedded server gives every account one."""
     monkeypatch.setattr(wandb.Api, "default_entity", None)
     with pytest.raises(StepError) as stopped:
         step("audit")
@@ -48,7 +48,7 @@ def test_a_host_that_is_not_there(step, monkeypatch):
 
 
 def test_a_host_that_comes_back_after_six_seconds_is_waited_for_and_said(capsys):
-    """Longer than a server takes that is started again, and longer than what the SDK's own check would wait."""
+    """This is longer than a restart of the server, and longer than the SDK's own check would wait."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         back = threading.Timer(6, listener.listen)
@@ -66,7 +66,7 @@ def test_a_host_that_answers_at_once_is_not_said_to_be_waited_for(capsys):
 
 
 class Failing:
-    """W&B while it fails: what it says to the SDK at once, without the minutes in which the SDK tries again."""
+    """W&B while it fails: the SDK gets the error at once, without minutes of retries."""
 
     default_entity = "local"
 
@@ -84,14 +84,14 @@ def test_a_version_that_cannot_be_asked_for_is_not_taken_for_absent():
 
 
 def loading(error):
-    """As the SDK wraps what goes wrong while it loads a registry."""
+    """Wrap an error as the SDK does while it loads a registry."""
     wrapped = ValueError("Failed to load registry 'model' in organization 'local-org'.")
     wrapped.__cause__ = error
     return wrapped
 
 
 def registry_and_admins(error, monkeypatch):
-    """What follows from an error of the SDK about a registry."""
+    """Return the result of an error of the SDK about a registry."""
 
     def refuse(*_, **__):
         raise error

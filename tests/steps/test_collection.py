@@ -1,5 +1,5 @@
 """
-A use case owns its collection: a model of one never becomes `production` of another.
+A use case owns its collection: its model never becomes `production` of another use case.
 
     pytest tests/steps/test_collection.py
 """
@@ -26,7 +26,7 @@ def refused(step, *flags):
 
 @pytest.mark.parametrize("registry", ["wandb-registry-model", "model-registry"])
 def test_a_version_of_another_collection_is_not_judged(step, model, dataset, registry):
-    """A model of the glyphs, linked where another use case's models are."""
+    """A model of the glyphs, linked to another use case's collection."""
     flags = ("--model", model(0)["model"], "--registry", registry)
     version = step("link", *flags, "--collection", "somebody-elses")["version"]
     output = refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"])
@@ -40,7 +40,7 @@ def test_a_collection_that_link_was_given_is_judged_with_the_same_flag(step, mod
 
 
 def test_evidence_for_another_collection_is_not_promoted(workspace):
-    """Good evidence of the glyphs, and its version is of a collection that is not theirs."""
+    """Good evidence of the glyphs, whose version is in a foreign collection."""
     evidence = workspace.evidence(0)
     flags = ("promote", "--evidence", evidence, "--approver", "ada")
     assert workspace.collection in refused(workspace.step, *flags, "--collection", "glyphs-dev")
@@ -70,7 +70,7 @@ def test_a_version_in_another_registry_is_promoted_if_that_registry_is_named(ste
 
 
 def test_an_organization_may_be_called_by_its_short_name(step, collection, server, monkeypatch):
-    """W&B takes `acme` for `acme_wandb-org` and answers with the long name: the alias has moved, and both say so."""
+    """W&B accepts `acme` for `acme_wandb-org` and returns the long name: the alias moved, by both names."""
     admin(server, "add-organization", "acme", "--admin", "local")
     admin(server, "add-team", "eyes", "--organization", "acme", "--admin", "local")
     wandb.Api().create_registry("model", visibility="organization", organization="acme")

@@ -1,5 +1,5 @@
 """
-What a promotion that was interrupted leaves behind, and what others plant next to it: the next one seals its own entry.
+What an interrupted promotion leaves behind, and what others plant next to it: the next one seals its own entry.
 
     pytest tests/steps/test_cut_off.py
 """
@@ -52,7 +52,7 @@ def test_an_alias_that_moved_before_the_kill_is_not_moved_again(workspace, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(promote, "find_holder", killed)  # what asks whether it moved
+        patch.setattr(promote, "find_holder", killed)  # the query whether it moved
         with pytest.raises(KeyboardInterrupt):
             workspace.step("promote", "--evidence", evidence, "--approver", "ada")
     workspace.step("promote", "--evidence", evidence, "--approver", "ada")
@@ -64,7 +64,7 @@ def test_an_alias_that_moved_before_the_kill_is_not_moved_again(workspace, monke
     "flags", [("--approver", "bob"), ("--approver", "ada", "--reason", "another")], ids=["approver", "reason"]
 )
 def test_a_call_that_says_something_else_passes_over_what_was_cut_off(workspace, monkeypatch, flags):
-    """What is sealed is what this call was given, and nothing of the call before it."""
+    """The sealed entry has the arguments of this call, and none of the call before it."""
     evidence = workspace.evidence(0)
     cut_off_before_alias(workspace.step, evidence, monkeypatch)
     answer = workspace.step("promote", "--evidence", evidence, *flags)
@@ -92,7 +92,7 @@ def test_what_was_cut_off_is_too_old_as_anything_else(workspace, monkeypatch):
 
 # --- what was planted ------------------------------------------------------------------------------------------------
 def planted(workspace, account, **changes):
-    """An entry as someone with the training key could log it: it says what a promotion of this evidence would."""
+    """Log an entry as anyone with the training key could, with the content of a promotion of this evidence."""
     evidence = evaluation.read(wandb.Api().artifact(changes.pop("evidence")))[0]
     content = form.as_json(evidence)
     last = ledger.find_head(workspace.entries)

@@ -1,5 +1,5 @@
 """
-Training rows and eval rows are apart. Versions of before, which hold both in one file, are judged and not trained on.
+Training rows and eval rows are in separate files. Older versions, with both in one file, are judged but not trained on.
 
     pytest tests/steps/test_datasets.py
 """
@@ -20,7 +20,7 @@ def arrays(dataset, tmp_path):
 
 
 def logged(collection, files_of):
-    """A dataset as build would log it. files_of: name of a file to its arrays."""
+    """Log a dataset as build would. files_of: name of a file to its arrays."""
     with wandb.init(project=collection, job_type="build_dataset") as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
         for name, content in files_of.items():
@@ -30,7 +30,7 @@ def logged(collection, files_of):
 
 
 def test_a_training_needs_no_eval_rows(step, arrays, collection):
-    """They are not on the machine that trains: a version without them is trained on as any other."""
+    """The machine that trains does not download them: it trains on a version without them as on any other."""
     name = logged(collection, {"training.npz": {"x": arrays["x_train"], "y": arrays["y_train"]}})
     assert step("train", "--dataset", name, "--epochs", 1).exit == 0
 

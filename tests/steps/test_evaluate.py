@@ -127,7 +127,7 @@ def test_one_headline_is_in_the_answer_the_evidence_and_the_report(evaluated, st
 
 
 def test_the_evidence_counts_the_candidates_that_these_rows_have_judged(evaluated):
-    """The same model again is not another candidate; evidence that is reused says what it said."""
+    """The same model again is not a new candidate, and reused evidence keeps its content."""
     looks = [
         form.parse((evaluated(seed, *flags).out / "evidence.json").read_text()).looks
         for seed, flags in ((0, ()), (0, ("--no-cache",)), (1, ()), (0, ()))
@@ -171,7 +171,7 @@ def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(eval
 
 
 def drawn(run, chart, columns, folder):
-    """The rows of these columns that a custom chart draws: a panel in the run's config, over a table of the run."""
+    """Return the rows of these columns that a custom chart draws: a panel in the run's config, over the run's table."""
     panel = run.rawconfig["_wandb"]["visualize"][chart]["panel_config"]
     assert {field for field in panel["fieldSettings"].values() if field} == set(columns)
     query = panel["userQuery"]["queryFields"][0]["fields"]
@@ -234,7 +234,7 @@ def test_shuffled_labels_are_refused_by_more_than_one_rule(evaluated, step, shuf
 
 
 def test_two_models_of_one_name_and_version_are_not_mixed_up(evaluated, step, shuffled, dataset, model):
-    """Both are called glyphs_model:v0, in two projects; evaluate once fetched both to one place."""
+    """Both are named glyphs_model:v0, in two projects; evaluate used to download both to one folder."""
     assert shuffled["model"].split("/")[2] == model(0)["model"].split("/")[2]
     step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
     version = step("link", "--model", shuffled["model"])["version"]
@@ -262,7 +262,7 @@ def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, c
 
 
 def planted_model(step, collection, source, spoil, tmp_path):
-    """A registry version whose model file is `source` with something done to its bytes."""
+    """A registry version whose model file is a damaged copy of `source`."""
     path = Path(wandb.Api().artifact(source).get_entry("model.keras").download(root=tmp_path))
     spoiled = tmp_path / "spoiled.keras"
     spoiled.write_bytes(spoil(path))
@@ -288,7 +288,7 @@ def test_a_model_file_with_one_byte_flipped_is_refused(step, model, dataset, col
 
 
 def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collection, tmp_path):
-    """As a training whose loss became NaN leaves it."""
+    """A training whose loss became NaN leaves such a file."""
 
     def nan(path):
         import keras

@@ -19,7 +19,7 @@ TASKS = {"tabular": "tabular-classification", "regression": "tabular-regression"
 
 @pytest.fixture
 def judged(step, use_case):
-    """Build, train and evaluate a use case; `judged("texts", 1)` is of another seed, or of other flags of train."""
+    """Build, train and evaluate a use case; `judged("texts", 1)` has another seed, or other flags of train."""
     results = {}
 
     def judge(name, *flags, change=lambda folder: None):
@@ -47,7 +47,7 @@ def test_a_model_of_each_task_is_judged_and_promoted_and_compared_with(judged, s
     assert evidence_of(first).task == TASKS[name]
     step("promote", "--use-case", name, "--evidence", first["evidence"], "--approver", "ada")
     second = judged(name, "--seed", 1)
-    if second["verdict"] == "unchanged":  # the seed has no part in this model
+    if second["verdict"] == "unchanged":  # the seed does not affect this model
         return
     assert second["production"] == first["version"]
     assert "compared with production" in second.report and "Student" not in second.report

@@ -1,5 +1,5 @@
 """
-Are the answers of the stand-in in github.py GitHub's? They are checked against GitHub's own description of its API.
+The answers of the fake in github.py are checked against GitHub's own description of its API.
 
     TEST_GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_github.py
 """
@@ -28,7 +28,7 @@ from tests.steps.github import (
 
 
 def differs(value, schema, whole, path="answer"):
-    """Where a value is not what an OpenAPI 3.0 schema says; only the words that GitHub's schemas use for these."""
+    """Return where a value does not match an OpenAPI 3.0 schema; only the keywords that GitHub's schemas use here."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
         return differs(value, whole["components"]["schemas"][name], whole, path)
@@ -76,7 +76,7 @@ def differs(value, schema, whole, path="answer"):
     ],
 )
 def test_the_answers_of_these_tests_are_githubs(whole, path, answer, whole_shape):
-    """whole_shape: nothing that GitHub always sends is left out; the others are given without what no one reads."""
+    """whole_shape: every field that GitHub always sends is there; other answers leave out fields that no one reads."""
     schema = whole["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert differs(answer, schema, whole) == []
     item = answer[0] if isinstance(answer, list) else answer
@@ -88,7 +88,7 @@ def test_the_answers_of_these_tests_are_githubs(whole, path, answer, whole_shape
 
 
 def test_the_fields_that_are_read_are_in_the_fakes_answers():
-    """What the approval asks of an answer is what the description was checked for."""
+    """The fields that the approval reads are those that were checked against the description."""
     modules = sorted(Path(approval.__file__).parent.glob("*.py"))
     source = "".join(path.read_text(encoding="utf-8") for path in modules)
     read = set(re.findall(r'\brequire_field\([^"]*"(\w+)"', source))

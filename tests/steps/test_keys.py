@@ -1,9 +1,9 @@
 """
-promote with a key that may not set the alias: refused by its own name, nothing moved, and no one has to wait for it.
+promote with a key that may not set the alias: refused by its own name, nothing moved, and no other promotion waits.
 
     pytest tests/steps/test_keys.py
 
-Each promotion is a process of its own, because the SDK reads the key once a process.
+Each promotion is a separate process, because the SDK reads the key once per process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def workspace(step, collection, wandb_env, training_key, monkeypatch):
     """
     A workspace in the team's project.
 
-    `promote` gives the exit code and the answer of `python -m steps.promote`, and what it said.
+    `promote` returns the exit code, the result and the messages of `python -m steps.promote`.
     """
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
     workspace = Workspace(step, collection, TEAM)

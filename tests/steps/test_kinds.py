@@ -64,7 +64,7 @@ def test_a_table_that_fails_its_schema_is_refused_and_nothing_is_recorded(step, 
     with pytest.raises(StepError, match="column 'mean_area' does not pass in_range") as refused:
         step("build", "--use-case", "tabular")
     assert (refused.value.name, refused.value.exit_code) == ("schema", 1)
-    # Of the shuffled rows, and not of a file's lines: the hint is code that shows one.
+    # A row of the shuffled rows, not a line of a file: the hint is code that shows it.
     split, look = re.search(
         r"-c 'import .* as data; print\(data\.(load.*?\.(x_\w+)\.iloc)\[ROW\]", refused.value.hint
     ).group(2, 1)
@@ -109,7 +109,7 @@ print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 
 
 def test_steps_that_have_nothing_to_do_import_neither_pandas_nor_a_framework(step, use_case, collection, tmp_path):
-    """But build, which reads the rows to compare them with those that are stored."""
+    """The exception is build, which reads the rows to compare them with the stored ones."""
     use_case("tabular")
     ours = ["--use-case", "tabular"]
     flags = {"train": [*ours, "--dataset", step("build", *ours)["dataset"]]}

@@ -1,9 +1,9 @@
 """
-The ledger in a project of its own, which only the account that promotes may write to.
+The ledger in a separate project, which only the account that promotes may write to.
 
     pytest tests/steps/test_ledger_project.py
 
-Each promotion is a process of its own, because the SDK reads the key once a process.
+Each promotion is a separate process, because the SDK reads the key once per process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def workspace(step, collection, monkeypatch, training_key):
 
 @pytest.fixture
 def own_project(server, workspace):
-    """Make the project in which the training key may only look."""
+    """Create the project that the training key may only read."""
 
     def make():
         admin(server, "add-project-member", f"{TEAM}/{workspace.collection}-promotions", "trainer", "--role", "viewer")
@@ -49,7 +49,7 @@ def own_project(server, workspace):
 
 
 def with_key(wandb_env, key, program):
-    """What a program of the holder of a key says."""
+    """Run a program with a key; return its output."""
     env = {**wandb_env, "WANDB_API_KEY": key, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240
@@ -84,7 +84,7 @@ def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, 
 
 
 def test_an_older_ledger_is_continued(workspace, own_project):
-    """What the project of the models has after that is not part of the ledger."""
+    """What is later written to the models' project is not part of the ledger."""
     workspace.promoted(0)
     workspace.promoted(1, 0)
     ledger_name = own_project()

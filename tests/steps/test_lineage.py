@@ -1,5 +1,5 @@
 """
-Rows that a candidate was trained on are not what it is judged by: attacks, and what honest people do by mistake.
+A candidate is not judged by the rows it was trained on: attacks, and honest mistakes.
 
     pytest tests/steps/test_lineage.py
 """
@@ -28,7 +28,7 @@ def refused(step, *flags):
 
 
 def logged(collection, **rows):
-    """A dataset with these rows, as build would log it."""
+    """Log a dataset with these rows, as build would."""
     with wandb.init(project=collection, job_type="build_dataset") as run:
         artifact = wandb.Artifact("glyphs_dataset", type="dataset")
         files.add(artifact, rows)
@@ -41,7 +41,7 @@ def rows(dataset, tmp_path):
 
 
 def test_rows_that_the_candidate_was_trained_on_do_not_judge_it(step, model, rows, collection):
-    """Another dataset, whose own training rows are not among its eval rows; the candidate's are."""
+    """Another dataset, whose eval rows include the candidate's training rows, but not its own."""
     eval_rows, train_rows = len(rows["x_eval"]), {key: rows[key] for key in ("x_eval", "y_eval")}
     judging = {
         "x_eval": rows["x_train"][:eval_rows],
@@ -56,7 +56,7 @@ def test_rows_that_the_candidate_was_trained_on_do_not_judge_it(step, model, row
 
 
 def test_a_model_of_unknown_lineage_is_not_judged(step, model, dataset, collection, tmp_path):
-    """A file that someone has made anywhere, on any rows."""
+    """Anyone could have made the file anywhere, from any rows."""
     path = wandb.Api().artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
     with wandb.init(project=collection) as run:
         artifact = wandb.Artifact("glyphs_model", type="model")
@@ -76,7 +76,7 @@ def test_the_evidence_says_what_the_model_was_trained_on(evaluated, dataset, row
 
 
 def test_evidence_for_a_model_that_saw_the_rows_is_not_promoted(workspace, monkeypatch):
-    """The evidence says that no row was seen, and the rows say something else."""
+    """The evidence says that no row was seen in training, but the rows contradict it."""
     saw = workspaces.file_of_rows
 
     def with_eval_rows_among_them(labels=None):
@@ -144,7 +144,7 @@ def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, mo
 
 
 def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(workspace):
-    """The default of --dataset, which a rollback takes, is what the ledger means and not what has its name."""
+    """The default of --dataset, which a rollback uses, must have the digest in the ledger, not only the name."""
     workspace.promoted(0)
     digest = workspace.entries[0].content["dataset"]["digest"]
 

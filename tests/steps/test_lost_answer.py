@@ -1,9 +1,9 @@
 """
-promote when W&B's answer to the moving of the alias does not arrive: it may have moved, so nothing is called refused.
+promote when W&B's response to the move of the alias is lost: it may have moved, so promote does not report a refusal.
 
     pytest tests/steps/test_lost_answer.py
 
-A proxy stands before the real server, and spoils the answer to that one request.
+A proxy in front of the real server spoils the response to that request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.steps.workspace import Workspace
 
 
 class Proxy(ThreadingHTTPServer):
-    """Before `server`; `spoil` says how the answer to the next moving of the alias is spoiled."""
+    """A proxy of `server`; `spoil` says how it spoils the response to the next move of the alias."""
 
     daemon_threads = True
 

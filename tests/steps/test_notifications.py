@@ -1,9 +1,9 @@
 """
-The world is told once per entry of the ledger, also after a kill; what could not be told is told by the next run.
+Each ledger entry is announced once, even after a kill; the next run sends what could not be sent.
 
     pytest tests/steps/test_notifications.py
 
-A real receiver on a port of this machine, the real SDK and server; GitHub is the stand-in of github.py.
+The receiver is real, on a port of this machine, and so are SDK and server; GitHub is the fake in github.py.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def variables(receiver):
 
 
 def list_unsent(workspace):
-    """What audit lists."""
+    """Return the unsent messages that audit lists."""
     return [(item["entry"], item["channel"]) for item in workspace.step("audit")["not_told"]]
 
 
 def killed(workspace, evidence, wandb_env, moment):
-    """promote as a process that is killed the moment it calls a function of `notifications`."""
+    """Run promote in a process that is killed as soon as it calls a function of `notifications`."""
     program = (
         "import os, signal, sys\n"
         "from tests import own; own.install()\n"
@@ -197,7 +197,7 @@ def test_no_secret_is_in_any_output_or_file(workspace, receiver, server, capfd, 
 
 @pytest.fixture
 def written_by(monkeypatch):
-    """Who W&B says wrote the receipts and the entries: `written_by(receipts="eve")`."""
+    """Set who wrote the receipts and the entries according to W&B: `written_by(receipts="eve")`."""
 
     def say(receipts="local", entries="local"):
         monkeypatch.setattr(ledger, "find_writer", lambda *_: entries)
@@ -207,7 +207,7 @@ def written_by(monkeypatch):
 
 
 def receipt(workspace, run_id=None, **changes):
-    """Log one that says that all was told, in the run that is made for it if no other is given."""
+    """Log a receipt that says that everything was sent, in the run made for it if no other is given."""
     content = {"through": 0, "sha256": workspace.entries[0].sha256, "owed": {}, "told": []} | changes
     with wandb.init(project=workspace.collection, id=run_id or ledger.compute_run_id(content, "notification")) as run:
         artifact = wandb.Artifact("glyphs_notifications", type="notification")
@@ -224,7 +224,7 @@ def test_a_receipt_of_another_account_silences_nothing(workspace, receiver, writ
     receipt(workspace)
     assert list_unsent(workspace) == [("v0", "webhook")]
     written_by()
-    assert list_unsent(workspace) == []  # it was the account alone
+    assert list_unsent(workspace) == []  # only the account was wrong
 
 
 def test_a_receipt_in_another_run_of_the_account_that_promotes_silences_nothing(workspace, receiver):
@@ -280,7 +280,7 @@ def test_a_writer_that_cannot_be_asked_for_puts_off_the_telling_and_loses_nothin
 
 
 def test_a_promotion_that_notes_late_what_it_told_has_nothing_told_again(workspace, receiver):
-    """Two tell at the same time, and the earlier entry's receipt is written last."""
+    """Two promotions send messages at once, and the earlier entry's receipt is written last."""
     workspace.promoted(0)
     workspace.promoted(1, 0)
     receipt(workspace)
@@ -339,7 +339,7 @@ def test_what_github_refuses_fails_no_promotion_and_shows_no_token(workspace, on
 
 
 def test_two_use_cases_in_one_project_do_not_silence_each_other(workspace, receiver, collection):
-    """Their ledgers and receipts are apart, although the project is one."""
+    """Their ledgers and receipts are separate, although they share a project."""
     receiver.answers = [500]
     workspace.promoted(0)
     other = {**workspace.entries[0].content, "reason": "of another use case"}

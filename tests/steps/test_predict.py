@@ -3,7 +3,7 @@ predict, through the real SDK against the embedded server: which version answers
 
     pytest tests/steps/test_predict.py
 
-The refusals of a version need no model that can be loaded: it is refused before.
+Tests of refused versions need no model that loads: the refusal comes first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def killed(*_):
 
 
 def refused(step, *flags, code=1):
-    """The name under which predict refuses; neither a file nor a run is left behind."""
+    """Return the name under which predict refuses; neither a file nor a run is left behind."""
     folder = Path(flags[flags.index("--output") + 1]).parent
     with pytest.raises(StepError) as stopped:
         step("predict", *flags)
@@ -52,7 +52,7 @@ def refused(step, *flags, code=1):
 
 
 def predictions(collection):
-    """The runs of predict in a test's own project."""
+    """Return the runs of predict in a test's own project."""
     api = wandb.Api()
     if collection not in [project.name for project in api.projects("local")]:
         return []
@@ -61,7 +61,7 @@ def predictions(collection):
 
 @pytest.fixture
 def refusal(step, rows, tmp_path, collection):
-    """Call predict with the images, and give the name of its refusal."""
+    """Call predict with the images; return the name of its refusal."""
 
     def call(*flags):
         name = refused(step, "--input", rows, "--output", tmp_path / "out" / "answers.parquet", *flags)
@@ -117,14 +117,14 @@ def test_a_ledger_whose_last_entry_was_deleted_is_refused(workspace, refusal):
 
 
 def test_a_changed_file_is_refused(workspace, refusal, server, monkeypatch):
-    monkeypatch.setattr(workspace, "model_bytes", lambda number: b"model 9")  # other tests have the same file otherwise
+    monkeypatch.setattr(workspace, "model_bytes", lambda number: b"model 9")  # otherwise other tests have the same file
     workspace.promoted(0)
     stored(server, workspace.version(0), "model.keras").write_bytes(b"model X")
     assert refusal() == "file_changed"
 
 
 def test_a_file_of_the_same_md5_is_refused(workspace, refusal, server, monkeypatch):
-    """As the manifest names it, the file is the same; the ledger has its SHA-256."""
+    """By the manifest's MD5 the file is the same; the ledger has its SHA-256."""
     monkeypatch.setattr(workspace, "model_bytes", lambda number: ONE)
     workspace.promoted(0)
     stored(server, workspace.version(0), "model.keras").write_bytes(OTHER)
@@ -136,7 +136,7 @@ def test_another_use_case_s_version_is_refused(refusal):
 
 
 def test_another_version_answers_if_it_was_in_production_or_as_a_trial(workspace, refusal, monkeypatch):
-    loaded = "model_file_refused"  # it was verified, and then loaded: these bytes are not a model
+    loaded = "model_file_refused"  # it was verified before it was loaded: these bytes are not a model
     workspace.promoted(0)
     workspace.promoted(1, 0)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -160,7 +160,7 @@ def output(tmp_path):
 
 @pytest.fixture
 def table(step, use_case, shared_results, monkeypatch):
-    """The rows of a table whose model is in production, which the tests of this file share."""
+    """The rows of a table whose model is in production; the tests of this file share it."""
     use_case("tabular")
     monkeypatch.setenv("WANDB_PROJECT", "table")
     if "table" not in shared_results:
@@ -216,7 +216,7 @@ WRONG = {
         lambda rows: rows.assign(mean_radius=np.inf),
         "mean_radius",
         "in_range",
-    ),  # refused by its range first
+    ),  # its range refuses it first
     "type": (lambda rows: rows.assign(mean_area=rows[AREA].astype(str)), AREA, "is str, not float64"),
     "table_columns": (lambda rows: rows.drop(columns=AREA), AREA, "is missing"),
     "undeclared": (lambda rows: rows.assign(extra=1), "extra", "SCHEMA does not declare the column 'extra'"),

@@ -1,5 +1,5 @@
 """
-promote and audit, through the real SDK against the embedded server: what moves the alias, and all that does not.
+promote and audit, through the real SDK against the embedded server: what moves the alias, and what does not.
 
     pytest tests/steps/test_promote.py
 """
@@ -40,7 +40,7 @@ def copy_of_model(model, collection, tmp_path):
 
 
 def forged(reference, collection, change=lambda evidence: None, change_scores=lambda scores: scores):
-    """A copy of the evidence with something changed in it, as anyone who holds the training key could log it."""
+    """A changed copy of the evidence, as anyone with the training key could log it."""
     evidence, report, scores = evaluation.read(wandb.Api().artifact(reference))
     content = form.as_json(evidence)
     change(content)
@@ -112,7 +112,7 @@ def evidence_of_schema_1(workspace, change=lambda content: None):
         linked = run.link_artifact(model, f"wandb-registry-model/{workspace.collection}")
         content = json.loads((stored / "evidence.json").read_text())
         assert content["schema"] == 1
-        content["use_case"] = "glyphs"  # as the use case that it was made with is called now
+        content["use_case"] = "glyphs"  # the present name of the use case that it was made with
         content["version"] = {"name": f"{workspace.registry}:{linked.version}", "digest": linked.digest}
         content["model"] = {"name": f"local/{workspace.collection}/{model.name}", "digest": model.digest}
         content["dataset"] |= {"name": f"local/{workspace.collection}/{dataset.name}", "digest": dataset.digest}
@@ -157,7 +157,7 @@ def back(step):
 
 
 def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evaluated, step, registry):
-    """The same code trains the same model again: the gate lets it pass as it did before, and a person should know."""
+    """The same code trains the same model again: it passes the gate as before, and a person should know."""
     first = evaluated(0)
     step("promote", "--evidence", first["evidence"], "--approver", "ada")
     bad = evaluated(1)
@@ -246,7 +246,7 @@ def test_a_policy_that_is_not_the_use_cases(workspace, step, registry, collectio
 
 
 def test_answers_to_an_eval_set_that_was_swapped(workspace, step, registry, collection):
-    """The same answers and the same labels, in another order: still a fine accuracy, and not this dataset's rows."""
+    """The same answers and labels in another order: the accuracy is still good, but the rows are not the dataset's."""
 
     def reordered(scores):
         turn = np.roll(np.arange(scores.rows), 1)
@@ -259,7 +259,7 @@ def test_answers_to_an_eval_set_that_was_swapped(workspace, step, registry, coll
 
 
 def test_answers_to_fewer_rows_than_the_dataset_has(evaluated, step, registry, collection):
-    """The rows that were answered wrongly are left out, and the evidence says that there are no more."""
+    """The wrongly answered rows are left out, and the evidence claims that there are no others."""
 
     def fewer(scores):
         correct = scores.candidate.argmax(axis=1) == scores.targets
@@ -300,7 +300,7 @@ def test_production_that_moved_since_the_evaluation(workspace, step, registry):
 
 
 def test_a_promotion_that_lost_the_race(workspace, step, registry, monkeypatch, wandb_env, collection):
-    """Another process writes its entry between our look at the ledger and our own entry."""
+    """Another process writes its entry after we read the ledger and before we write our own."""
     first, second = workspace.evidence(0), workspace.evidence(1)
     append = ledger.append
     flags = ("--evidence", second, "--collection", collection)
@@ -318,7 +318,7 @@ def test_a_promotion_that_lost_the_race(workspace, step, registry, monkeypatch, 
 
 
 def test_an_alias_that_somebody_takes_back_at_once(workspace, monkeypatch):
-    """The seal shows that the alias was moved; the command says that it is gone, and moves it when it runs again."""
+    """The seal shows that the alias was moved; the command reports that it is gone, and sets it when it runs again."""
     workspace.promoted(0)
     evidence = workspace.evidence(1, 0)
     add_aliases = client.add_aliases

@@ -3,7 +3,7 @@ promote with an approval from GitHub: what is recorded, and what moves.
 
     pytest tests/steps/test_promote_approval.py
 
-The GitHub that they ask is the stand-in of github.py.
+GitHub is the fake in github.py.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_promote_without_a_reviewer_moves_nothing(github, workspace):
 
 
 def test_what_evaluate_notes_is_what_promote_asks_about(github, evaluated, step, monkeypatch):
-    """The real evaluate, in attempt 2 after bob approved attempt 1; bob approves again; attempt 3 is another one."""
+    """The real evaluate runs in attempt 2, after bob approved attempt 1; bob approves again. Attempt 3 is refused."""
     github.answers[RUN] = [approved("bob")]
     evidence_name = evaluated(0)["evidence"]
     judged, _, _ = evaluation.read(wandb.Api().artifact(evidence_name))

@@ -1,5 +1,5 @@
 """
-Each check of promote is needed: without it, its own test goes red. A new check without a test fails here by itself.
+Each check of promote is needed: without it, its own test fails. A new check without a test fails here.
 
     pytest tests/steps/test_promote_mutation.py -m prove
 """

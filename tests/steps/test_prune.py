@@ -1,5 +1,5 @@
 """
-What prune deletes, and what it never does: random histories on the real server, looked at with the real SDK.
+What prune deletes and what it never deletes: random histories on the real server, read with the real SDK.
 
     pytest tests/steps/test_prune.py
 """
@@ -30,7 +30,7 @@ STEPS = ("build", "train", "link", "evaluate", "promote", "name", "unname", "unl
 
 @dataclass
 class Version:
-    """A version as this test has made it. run: that logged it; uses: the runs that used it."""
+    """A version that this test made. run: the run that logged it; uses: the runs that used it."""
 
     id: str
     name: str
@@ -41,7 +41,7 @@ class Version:
 
 
 class History:
-    """A use case's project, written by the bare protocol: what the steps would log, without what is in it."""
+    """A use case's project, written with the bare protocol: what the steps would log, without the content."""
 
     def __init__(self, server: Server, project: str, seed: int) -> None:
         self.wire = Wire.connect(server)
@@ -147,7 +147,7 @@ class History:
         (version.aliases.discard if removed else version.aliases.add)("best")
 
     def kept(self) -> set[str]:
-        """What must stay, by the rules in the words of docs/how-to/prune.md."""
+        """Return what must stay, by the rules of docs/how-to/prune.md."""
         newest = {version[-1].id for version in (self.datasets, self.models) if version}
         ids = {
             version.id
@@ -176,7 +176,7 @@ def run_is_running(wire: Wire, project: str, run: str) -> bool:
 
 
 def list_stored(api: wandb.Api, history: History) -> set[str | None]:
-    """The ids of what is left of a history."""
+    """Return the ids of what is left of a history."""
     ids = set()
     for kind, name in (
         ("dataset", "dataset"),

@@ -19,13 +19,13 @@ ROUNDS = 10
 
 
 def holders(workspace):
-    """The numbers of the versions that are `production`, by one look at all of them."""
+    """Return the numbers of the versions that are `production`, from one query of all of them."""
     versions = wandb.Api().artifact_collection("model", workspace.registry).artifacts(per_page=100)
     return [int(version.version[1:]) for version in versions if "production" in version.aliases]
 
 
 def race(workspace, racing, number, production):
-    """Two candidates against what is in production; returns the version that won."""
+    """Let two candidates race to replace production; return the version that won."""
     first, second = workspace.evidence(number, production), workspace.evidence(number + 1, production)
     running = racing.promote(first, second)
     while wait(running, timeout=0).not_done:
@@ -55,5 +55,5 @@ def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collec
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(5))
 def test_fifty_races(step, collection, number):
-    """Ten at a time, each ten in their own registry collection, so that one look shows all its versions."""
+    """Run ten races per registry collection, so that one query shows all its versions."""
     races(Workspace(step, collection), ROUNDS)

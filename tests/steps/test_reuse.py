@@ -3,7 +3,7 @@ Attacks on reuse: the alias `inputs-<hash>` on something else, as anyone with th
 
     pytest tests/steps/test_reuse.py
 
-The steps are the real, unmodified ones: they find what was planted where they look for their own work.
+The steps are real and unmodified: they find the planted versions where they look for their own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROWS = ("--rows", 60, "--eval-rows", 40)
 
 
 def inputs_of(version):
-    """The alias under which a step finds a version again."""
+    """Return the alias under which a step finds a version again."""
     (alias,) = [alias for alias in version.aliases if alias.startswith("inputs-")]
     return alias
 
@@ -39,7 +39,7 @@ def inputs_of(version):
 
 @pytest.fixture
 def poor(step, dataset, shared_results, collection, monkeypatch):
-    """A registry version whose model learned for one epoch, and what an honest evaluate says about it: fail."""
+    """A registry version whose model trained for one epoch, and the result of an honest evaluate: fail."""
     if "poor" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shared")
         shared_results["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
@@ -52,7 +52,7 @@ def poor(step, dataset, shared_results, collection, monkeypatch):
 
 
 def all_right(evidence, scores):
-    """Evidence as evaluate would write it if the model had every row right."""
+    """Return evidence as evaluate would write it if the model had every row right."""
     right = np.full_like(scores.candidate, 0.01)
     right[np.arange(scores.rows), scores.targets] = 0.91
     varied = {name: replace(both, candidate=scores.targets) for name, both in scores.varied.items()}
@@ -147,7 +147,7 @@ def test_planted_rows_are_not_taken_for_the_sources(step, collection, tmp_path):
 
 
 def trained(collection, dataset, config, content, aliases=()):
-    """A model, and the run that logs it as train would. content: of its file."""
+    """Log a model in a run, as train would. content: of its file."""
     with wandb.init(project=collection, job_type="train_model", config=config) as run:
         run.use_artifact(dataset["dataset"])
         artifact = wandb.Artifact("glyphs_model", type="model")
@@ -157,7 +157,7 @@ def trained(collection, dataset, config, content, aliases=()):
 
 
 def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, monkeypatch, capsys):
-    """Nor the one in production, which a training did log: the new one would be called unchanged."""
+    """This includes the model in production, which a training did log: the new one would be reported as unchanged."""
     monkeypatch.setenv("WANDB_PROJECT", collection)
     flags = ("--dataset", dataset["dataset"], "--epochs", 1)
     honest = wandb.Api().artifact(step("train", *flags)["model"])
@@ -169,7 +169,7 @@ def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, 
     assert step("train", *flags)["reused"]
     assert "by local" in capsys.readouterr().err
 
-    # Who changes the run's record as well is believed: it is all that W&B has. No other model gets in by that.
+    # If the run's record is changed, too, it is believed: W&B has nothing else. That lets no other model in.
     planted = wandb.Api().run(f"local/{collection}/{run}")
     planted.config.update(recorded)
     planted.update()
@@ -182,7 +182,7 @@ def test_a_planted_model_is_not_taken_for_a_training(step, collection, dataset, 
 
 
 def test_what_other_code_has_made_just_like_that_is_reused(collection, dataset, wandb_env):
-    """The same bytes are the same version, of which W&B names the first run alone."""
+    """The same bytes are the same version, and W&B names only its first run."""
     rows = wandb.Api().artifact(dataset["dataset"])
     for inputs in ("inputs-0", "inputs-1"):
         version, _ = trained(collection, dataset, {"epochs": 1, "inputs": inputs}, "a model")

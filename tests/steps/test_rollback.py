@@ -1,5 +1,5 @@
 """
-A rollback goes back: only to a version that the ledger knows to have been in production.
+A rollback goes back only to a version that was in production according to the ledger.
 
     pytest tests/steps/test_rollback.py
 """
@@ -14,7 +14,7 @@ from tests.steps.policies import ROLLBACK
 
 
 def test_what_never_was_in_production_is_not_promoted_as_a_rollback(workspace):
-    """Evidence under the policy that lets every comparison pass, for a version of which the ledger knows nothing."""
+    """Evidence under the policy that passes every comparison, for a version that the ledger does not know."""
     workspace.promoted(0)
     evidence = workspace.evidence(1, 0, policy=ROLLBACK)
     with pytest.raises(StepError, match="refuse its predictions: was_in_production") as stopped:
@@ -47,7 +47,7 @@ def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step, monkeypatch
     answer = evaluated(1)
     assert answer["verdict"] == "pass"
 
-    # And goes back to one whose training rows are gone, which it says.
+    # It also goes back to one whose training rows are gone, and says so.
     step("promote", "--evidence", answer["evidence"], "--approver", "ada")
     monkeypatch.setattr(lineage, "_list_datasets", lambda *_: ())
     with pytest.raises(StepError, match=r"dataset that .* was trained on is gone"):

@@ -1,5 +1,5 @@
 """
-What GitHub is told of a promotion, and what it is not asked.
+What promote reports to GitHub, and what it does not ask.
 
     TEST_GITHUB_OPENAPI=$(.ci/github-description.sh) pytest tests/steps/test_tell_github.py
 """
@@ -48,7 +48,7 @@ def test_what_is_posted_is_what_github_describes(github, whole, monkeypatch):
         schema = described["content"]["application/json"]["schema"]
         jsonschema.Draft7Validator(schema).validate(body)
         assert body.keys() <= schema["properties"].keys()
-    assert len(github.posted[0][1]["description"]) == 140  # GitHub refuses more, and describes it in words alone
+    assert len(github.posted[0][1]["description"]) == 140  # GitHub refuses more than that, as its documentation says
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Workspace:
         self.ledger = f"{entity}/{collection}/glyphs_promotions"
 
     def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
-        """Evidence for version `number`, compared with `production`; logged as evaluate would. Returns its name."""
+        """Log evidence for version `number`, compared with `production`, as evaluate would; return its name."""
         dataset = self.dataset()
         model_bytes = self.model_bytes(number)
         rows = f"{self.entity}/{self.collection}/{dataset.name}"
@@ -91,7 +91,7 @@ class Workspace:
         evaluation.add_to(artifact, content, "a report", answers, POLICY)
 
     def dataset(self, labels: Any = None) -> Any:
-        """The dataset of every evidence, logged as build would."""
+        """Log the dataset that every evidence uses, as build would."""
         with wandb.init(entity=self.entity, project=self.collection, job_type="build_dataset") as run:
             dataset = wandb.Artifact("glyphs_dataset", type="dataset")
             with dataset.new_file("arrays.npz", mode="wb") as file:
@@ -112,7 +112,7 @@ class Workspace:
         return wandb.Api().artifact(f"{self.ledger}:v{number}")
 
     def move_by_hand(self, number: int) -> None:
-        """What a person with the key does in the browser."""
+        """Move the alias as a person with the key does in the browser."""
         version = self.version(number)
         version.aliases.append("production")
         version.save()
@@ -122,14 +122,14 @@ class Workspace:
         return ledger.read(wandb.Api(), self.ledger)
 
     def findings(self) -> set[tuple[str, int | None]]:
-        """What audit --verify says; its exit code agrees."""
+        """Return the findings of audit --verify, whose exit code must agree."""
         answer = self.step("audit", "--verify")
         assert answer.exit == (1 if answer["findings"] else 0)
         return {(finding["name"], finding["entry"]) for finding in answer["findings"]}
 
 
 def file_of_rows(labels: Any = None) -> bytes:
-    """The file of a dataset with these eval rows; by default those of `scores`."""
+    """Return the file of a dataset with these eval rows; by default those of `scores`."""
     packed = io.BytesIO()
     labels = scores().targets if labels is None else labels
     count = len(labels)
@@ -139,7 +139,7 @@ def file_of_rows(labels: Any = None) -> bytes:
 
 
 def scores(*, compared: bool = False) -> Scores:
-    """Answers that every rule lets pass. compared: with a production that answers the same."""
+    """Return scores that pass every rule. compared: with a production that answers the same."""
     labels = np.arange(ROWS) % 10
     right = np.full((ROWS, 10), 0.01, dtype=np.float32)
     right[np.arange(ROWS), labels] = 0.91

@@ -1,8 +1,8 @@
 """
-Run the repository's own workflow files under act: which jobs ran, how they ended, what they put out and logged.
+Run the repository's own workflow files under act: which jobs ran, how they ended, their outputs and their logs.
 
-act runs each job on this machine. It knows no environment, no approval, no permissions and no concurrency; it does run
-the very files, actions, scripts and images. Stand-ins take the place of actions of others, and of nothing else.
+act runs each job on this machine. It does not know environments, approvals, permissions and concurrency, but it runs
+the real files, actions, scripts and images. Only third-party actions are replaced.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tests.serving import free_port, listens, until
 from tests.workflows.files import ROOT, actions, program, workflows
 
 STANDINS = Path(__file__).parent / "standins"
-REPOSITORY = "Team/Models"  # capitals, which GitHub allows and an image's name does not
+REPOSITORY = "Team/Models"  # capital letters, which GitHub allows in a name and a registry does not
 BUILT_IN = {"actions/checkout"}
 PATIENT_BASH = """#!{bash}
 {bash} "$@" || {{ code=$?; sleep 0.5; exit "$code"; }}
 """
-NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy once for each job
+NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy for each job
 DEADLINE_S = 1500
-# act refuses this line as an unknown property; GitHub knows it, and so do its own parser and the linters.
+# act rejects this line as an unknown property; GitHub, its own parser and the linters accept it.
 UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
 # act crashes at times ("concurrent map writes") when two jobs run at once.
 ONE_JOB_AT_A_TIME = "      max-parallel: 1\n      matrix:\n"
@@ -41,24 +41,24 @@ ONE_JOB_AT_A_TIME = "      max-parallel: 1\n      matrix:\n"
 
 @dataclass
 class ActResult:
-    """What is left of a workflow run. A job of a model is here by its own name, and by `model/name`."""
+    """The result of a workflow run. A model's job is here under its own name, and under `model/name`."""
 
     code: int
     log: str
-    jobs: dict[str, str] = field(default_factory=dict)  # a job's name to success or failure; skipped ones are not here
+    jobs: dict[str, str] = field(default_factory=dict)  # a job's name to success or failure, without skipped jobs
     outputs: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     job_logs: dict[str, str] = field(default_factory=lambda: defaultdict(str))
 
 
 def others_actions() -> dict[str, str]:
-    """Each action of others that our files use: owner/name@sha to its name."""
+    """Return each third-party action that our files use: owner/name@sha to its name."""
     files = [*workflows().values(), *actions().values()]
     used = {step["uses"] for file in files for _, step in file.steps() if "@" in step.get("uses", "")}
     return {use: use.partition("@")[0] for use in used}
 
 
 def standins() -> list[str]:
-    """act's arguments that put a stand-in where an action of others is used."""
+    """Return act's arguments that replace third-party actions."""
     flags = []
     for use, name in sorted(others_actions().items()):
         folder = STANDINS / name.rpartition("/")[2]
@@ -69,8 +69,8 @@ def standins() -> list[str]:
 
 def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> Path:
     """
-    The tracked files that a workflow can run, with a team's only use case, as act takes them: the one commit of a
-    repository in `to`.
+    Copy the tracked files that a workflow can run, with a team's only use case, into a repository in `to` with one
+    commit, as act needs it.
     """
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -86,7 +86,7 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
     git(to, "init", "-q", "-b", "main")
     git(to, "remote", "add", "origin", f"https://github.com/{REPOSITORY}.git")
     commit(to, "All of it")
-    git(to, "gc", "-q")  # one file instead of one for each object, which act would copy, too
+    git(to, "gc", "-q")  # one file instead of one per object: act copies them, too
     return to
 
 
@@ -104,8 +104,8 @@ def commit(repository: Path, message: str) -> str:
 
 def put_programs_of_steps(folder: Path) -> None:
     """
-    Put there what a step finds first: the Python of these tests, and not what a manager of versions looks up each time;
-    and a bash that waits before it fails, because act may lose the last lines of a step that fails.
+    Create the programs that a step finds first: these tests' Python, without a version manager's lookup, and a bash
+    that waits before it fails, because act may lose the last lines of a failing step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     python, bash = folder / "python3", folder / "bash"
@@ -180,18 +180,18 @@ def read(code: int, log: str) -> ActResult:
 
 
 def names(job: str) -> list[str]:
-    """What a job is called here. act calls it Pipeline/changed, or letters-1/Model/evaluate if it is of a model."""
+    """Return the names of a job. act calls it Pipeline/changed, or letters-1/Model/evaluate if it is a model's."""
     path = [part.strip() for part in job.split("/")]
     return [path[-1], f"{re.sub(r'-[0-9]+$', '', path[0])}/{path[-1]}"] if len(path) == 3 else path[-1:]
 
 
 @contextmanager
 def image_registry(folder: Path) -> Iterator[str]:
-    """A registry of images in GHCR's place, Debian's docker-registry: its host:port. `folder` keeps the images."""
+    """Run Debian's docker-registry instead of GHCR; yield its host:port. `folder` keeps the images."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     for tags in folder.glob("data/docker/registry/v2/repositories/**/_manifests/tags"):
-        shutil.rmtree(tags)  # what is kept is layers: every image is pushed again
+        shutil.rmtree(tags)  # only layers are kept: every image is pushed again
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},

@@ -1,4 +1,4 @@
-"""A place to run workflows in: a copy of the repository, an image registry, W&B, and a GitHub to ask who approved."""
+"""A workspace in which workflows run: a copy of the repository, an image registry, W&B, and a fake GitHub."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from tests.workflows.github import GitHub
 
 
 def require(requirement: str, is_there: bool) -> None:
-    """Skip with a reason where something is missing; in CI nothing is skipped quietly."""
+    """Skip with a reason if something is missing; in CI, fail instead."""
     if not is_there:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"act's jobs need {requirement}")
 
 
-# What a stranger can choose freely: shell, Markdown, HTML and the commands of workflows.
+# Text that a stranger can choose freely: shell, Markdown, HTML and workflow commands.
 HOSTILE = (
     "$(touch pwned) `touch pwned`\n::set-output name=verdict::pass\n::error::forged\n<script>alert(1)</script> [x](y)"
 )
 HOSTILE_BRANCH = "x$(touch${IFS}pwned)`id`;echo'\"&<b>"
 
-VARIABLES = {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}  # each of which one of the teams' use cases declares
+VARIABLES = {"LETTERS_LIMIT": "5", "CELLS_EVERY": "7"}  # each is declared by one of the teams' use cases
 
 
 @dataclass
 class Workspace:
-    """Where workflows run, and what GitHub says while they do."""
+    """Where workflows run, and what GitHub answers meanwhile."""
 
     folder: Path
     repository: Path
@@ -53,7 +53,7 @@ class Workspace:
     use_case: str
     variables: dict[str, str]
     keys: dict[str, str]
-    runs: int = 4700  # the id of the workflow run that began last
+    runs: int = 4700  # the id of the latest workflow run
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4701))
 
     def act(
@@ -72,11 +72,11 @@ class Workspace:
         **arguments: Any,
     ) -> ActResult:
         """
-        One workflow run, in which these approvals arrive after evaluate has counted those that there were: none.
+        Run a workflow in which these approvals arrive after evaluate has counted the approvals: there were none.
 
-        It has an id of its own, unless `run` is that of an earlier attempt. answers: what else GitHub says, by path.
-        evaluated: called while evaluate, which knows by then what is in production, counts.
-        reviewed: a file that promote waits for; else nothing waits, because act knows no environment.
+        It has its own id, unless `run` is that of an earlier attempt. answers: what else GitHub answers, by path.
+        evaluated: called while evaluate counts the approvals; it already knows what is in production.
+        reviewed: a file that promote waits for; otherwise nothing waits, because act does not know environments.
         """
         run = self.runs = run or next(self.ids)
         calls = itertools.count()
@@ -108,7 +108,7 @@ class Workspace:
         return ran
 
     def environ(self, run: int, attempt: int, actor: str, reviewed: Path | None) -> dict[str, str]:
-        """What the runner sets for the jobs of a workflow run, beyond what act does."""
+        """Return the variables that GitHub's runner sets for a workflow run's jobs and act does not."""
         environ = {
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(run),
@@ -123,7 +123,7 @@ class Workspace:
         return environ
 
     def described(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """What GitHub says about this workflow run and what it judges."""
+        """Return GitHub's answers about this workflow run and its commit."""
         path, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         parents = acting.git(self.repository, "log", "-1", "--format=%P").split()
         opened = payload.get("pull_request")
@@ -138,7 +138,7 @@ class Workspace:
         return answers
 
     def merge_of(self, *names: str) -> dict[str, Any]:
-        """What GitHub says about the last commit if it merged pull request 7 with these files, which bob approved."""
+        """Return GitHub's answers about the last commit: it merged pull request 7 with these files; bob approved."""
         path, sha = self.github.at, acting.git(self.repository, "rev-parse", "HEAD")
         base = {"ref": "main", "sha": sha, "repo": {"full_name": REPOSITORY, "default_branch": "main"}}
         answers = {
@@ -152,9 +152,9 @@ class Workspace:
 
     def pull_request(self, changes: dict[str, str], *, fork: bool = False, **arguments: Any) -> ActResult:
         """
-        A run of pull request 7 with these files, checked out as GitHub does it: merged into main, and not main itself.
+        Run pull request 7 with these files, checked out as GitHub does: merged into main, without changing main.
 
-        Whatever its author can choose is hostile. A fork's gets neither secrets nor variables.
+        Everything that its author can choose is hostile. A fork's run gets neither secrets nor variables.
         """
         if fork:
             arguments |= {"keys": dict.fromkeys(self.keys, ""), "variables": {}}
@@ -187,15 +187,15 @@ class Workspace:
             acting.git(checkout, "branch", "-q", "-D", HOSTILE_BRANCH)
 
     def ask(self, expression: str) -> Any:
-        """What W&B says now: an expression over `api`, a wandb.Api()."""
+        """Return what W&B answers now: an expression over `api`, a wandb.Api()."""
         return json.loads(self.do(f"print(json.dumps({expression}))"))
 
     def move_by_hand(self, version: str) -> None:
-        """Make a version production as a person with the second key does it in the browser."""
+        """Make a version production, as a person with the second key does in the browser."""
         self.do(f"version = api.artifact({version!r}); version.aliases.append('production'); version.save()")
 
     def link_by_hand(self, registered: str) -> str:
-        """Put a version that no pipeline made into a collection of the registry; its full name."""
+        """Link a version that no pipeline made to a registry collection; return its full name."""
         return self.do(
             "run = wandb.init(project='by-hand')\n"
             "made = run.log_artifact(wandb.Artifact('model', 'model')).wait()\n"
@@ -205,7 +205,7 @@ class Workspace:
         ).strip()
 
     def do(self, statements: str) -> str:
-        """Run statements over `api`, a wandb.Api() with the second key; what they print."""
+        """Run statements over `api`, a wandb.Api() with the second key; return what they print."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
         wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
         program = f"import json, wandb\napi = wandb.Api()\n{statements}"
@@ -216,14 +216,14 @@ class Workspace:
         return done.stdout
 
     def production(self, collection: str | None = None) -> list[str]:
-        """The versions of a model that are `production`, which is one at most."""
+        """Return the versions of a model that are `production`, at most one."""
         versions = f"api.artifacts('model', 'local-org/wandb-registry-model/{collection or self.use_case + '-dev'}')"
         return self.ask(f"[version.version for version in {versions} if 'production' in version.aliases]")
 
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
-    """The stand-in that an action asks instead of GitHub."""
+    """The fake that an action asks instead of GitHub."""
     fake = GitHub("team/models")
     yield fake
     fake.close()
@@ -231,7 +231,7 @@ def github() -> Iterator[GitHub]:
 
 @pytest.fixture(scope="session")
 def able() -> None:
-    """Nothing is begun that this machine cannot finish."""
+    """Skip if this machine cannot finish the test."""
     require("the program docker-registry", shutil.which("docker-registry") is not None)
     require("a Docker engine", shutil.which("docker") is not None and engine_answers())
     require("docker-buildx, with which this `docker` command builds images", engine_builds())
@@ -242,10 +242,10 @@ def workspace(
     able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("place")
-    team = getattr(request.module, "TEAMS", own.letters)  # what makes its use case
+    team = getattr(request.module, "TEAMS", own.letters)  # the function that makes its use case
     repository = acting.copy_of_repository(folder / "repository", team)
     github = GitHub(REPOSITORY)
-    # Kept in .pytest_cache: a layer that is there already is not compressed and pushed again, which takes a minute.
+    # In .pytest_cache: an existing layer is not compressed and pushed again, which takes a minute.
     cache = request.config.cache.mkdir("image-registry")
     with (
         serving(folder / "server") as server,
@@ -268,7 +268,7 @@ def workspace(
 
 @contextmanager
 def alone(cache: Path, other: Path) -> Iterator[Path]:
-    """The first folder, unless another worker has a registry on it, which would lose its tags; then the other one."""
+    """Yield the first folder, or the other one if another worker's registry uses the first: it would lose its tags."""
     with (cache / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -283,7 +283,7 @@ def engine_answers() -> bool:
 
 
 def engine_builds() -> bool:
-    """Whether `docker build` finds BuildKit: inside an older command, or as the plugin of a newer one."""
+    """Return whether `docker build` finds BuildKit: built into an older command, or as the plugin of a newer one."""
     command = ["docker", "build", "--help"]
     return subprocess.run(command, env=os.environ | {"DOCKER_BUILDKIT": "1"}, capture_output=True).returncode == 0
 

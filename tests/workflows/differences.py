@@ -1,4 +1,4 @@
-"""What can be wrong with a repository: what was done to its settings, and what the doctor says about it."""
+"""What can be wrong with a repository: a change of its settings, and the doctor's message."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from tests.workflows.repository import AT, policies, production, ruled
 
 
 def secret(environment, name):
-    """A change of the state: there is this secret, too."""
+    """Return a change of the state that adds a secret."""
     return lambda state: state[f"{AT}/{environment}"]["secrets"].append({"name": name})
 
 
 def variable(name, value):
-    """A change of the state: there is this variable of the repository, too."""
+    """Return a change of the state that adds a variable of the repository."""
     return lambda state: state[f"{AT}/actions/variables"]["variables"].append({"name": name, "value": value})
 
 

@@ -1,15 +1,15 @@
 """
-A `gh` that keeps a repository's settings in a file in place of asking GitHub, and notes every call. Run as `gh`.
+A `gh` that keeps a repository's settings in a file instead of asking GitHub, and records every call. Run as `gh`.
 
-GH_STATE: the settings, path to answer. GH_CALLS: the calls, one JSON object a line. Changes are made to the settings as
-GitHub would make them, so that what is asked afterwards sees them. Answers have the shape of GitHub's published API.
+GH_STATE: the settings, path to answer. GH_CALLS: the calls, one JSON object per line. The settings change as on GitHub,
+so that later queries see it. Answers have the shape of GitHub's published API.
 """
 
 import json
 import os
 import sys
 
-# Started a thousand times by the tests: it imports no more than it needs.
+# The tests start this a thousand times, so it imports no more than it needs.
 STATE = os.environ["GH_STATE"]
 
 
@@ -31,7 +31,7 @@ def main(args):
 
 
 def page(content, query):
-    """A part of a list, as GitHub gives it: thirty rows if no more are asked for, and never more than it allows."""
+    """Return a part of a list as GitHub does: thirty rows by default, and never more than it allows."""
     if isinstance(content, int | str):
         return content
     size = min(int(query.get("per_page", 30)), 30 if "variables" in content else 100)

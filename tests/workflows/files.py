@@ -1,4 +1,4 @@
-"""The workflow files as the tests read them: their text, what it says, and where its jobs and steps are."""
+"""The workflow files as the tests read them: their text, their content, and where their jobs and steps are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIONS = ROOT / ".github" / "actions"
 
 
 def program(name: str) -> Path:
-    """A development tool of the environment that runs the tests."""
+    """Return a development tool of the environment that runs the tests."""
     path = Path(sys.executable).parent / name
     assert path.exists(), f"{name} is not in this environment: make setup"
     return path
@@ -40,11 +40,11 @@ class Workflow:
         return self.content.get("jobs", {})
 
     def text_of(self, job: str) -> str:
-        """A job's own lines."""
+        """Return a job's own lines."""
         return re.split(r"\n(?=  \w)", self.text.partition(f"\n  {job}:\n")[2])[0]
 
     def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(where, step) of every step of every job; of an action, of its own."""
+        """Yield (location, step) for every step of every job, or of the action."""
         for name, job in self.jobs.items():
             for number, step in enumerate(job.get("steps", []), 1):
                 yield f"{self.name}: {name}, step {number}", step

@@ -1,6 +1,6 @@
 """
-What the workflows ask of GitHub's API, on a port of this machine: workflow runs and their approvals, commits, the
-pull request, comments.
+A fake of the parts of GitHub's API that the workflows use, on a port of this machine: workflow runs and their
+approvals, commits, the pull request, comments.
 
 Answers have the shape of GitHub's published API, as far as it is read.
 """
@@ -94,9 +94,9 @@ class GitHub(FakeServer):
         self.checks = []
         self.issues = []
         self.pulls = []
-        self.approvals = {}  # a workflow run's id to a function that gives what there is by now
-        self.answers = {self.at: {"visibility": "private"}}  # what else there is, by path
-        self.deployed = []  # the statuses that promote gave its deployment
+        self.approvals = {}  # a workflow run's id to a function that returns its approvals so far
+        self.answers = {self.at: {"visibility": "private"}}  # other answers, by path
+        self.deployed = []  # the statuses that promote set for its deployment
         self.asked = []
         super().__init__(_Handler)
 
@@ -109,7 +109,7 @@ def comment(number, body, login="github-actions[bot]"):
 
 
 def of_action(github):
-    """The variables that every action's script has, with this GitHub; its own inputs come on top."""
+    """Return the variables that every action's script has, with this GitHub; the action's inputs come on top."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ACTIONS),

@@ -1,7 +1,7 @@
 """
-GitHub's own parser and evaluator of workflows (`@actions/languageservice`, `@actions/expressions`), asked by one Node.
+GitHub's own parser and evaluator of workflows (`@actions/languageservice`, `@actions/expressions`), run by one Node.
 
-npm installs them into tests/workflows/npm, by its lock, the first time they are asked.
+On first use, npm installs them into tests/workflows/npm from the lock there.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ NPM = Path(__file__).with_name("npm")
 
 
 def problems(path: str, text: str, files: Mapping[str, str]) -> list[str]:
-    """What GitHub's parser finds in a workflow or an action. files: what it may name, by their paths."""
+    """Return what GitHub's parser finds in a workflow or an action. files: the files that it may name, by path."""
     return ask({"validate": path, "text": text, "files": dict(files)})
 
 
 def holds(condition: str, contexts: Mapping[str, Any], **status: bool) -> bool:
-    """Whether an `if:` holds. status: success, failure and cancelled, as the jobs before have ended; success alone."""
+    """Return whether an `if:` holds. status: how the earlier jobs ended (success, failure, cancelled)."""
     return ask({"evaluate": condition, "contexts": dict(contexts), "status": status or {"success": True}})
 
 
@@ -44,7 +44,7 @@ def ask(question: dict[str, Any]) -> Any:
 def node() -> subprocess.Popen[str]:
     environ = os.environ | {"PATH": f"{program('node').parent}{os.pathsep}{os.environ['PATH']}"}
     with (NPM / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in two processes ask for it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in two processes need it at once
         installed = NPM / "node_modules/.package-lock.json"
         if not installed.exists() or installed.stat().st_mtime < (NPM / "package-lock.json").stat().st_mtime:
             command = [program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]

@@ -1,4 +1,4 @@
-"""The settings of a repository on GitHub, in a file that a `gh` of our own reads and changes."""
+"""The settings of a repository on GitHub, in a file that our fake `gh` reads and changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.workflows.files import ROOT
 AT = "repos/acme/models"
 KEYS = {"WANDB_API_KEY": "k1-" + "a" * 37, "WANDB_PROMOTE_KEY": "k2-" + "b" * 37}
 
-# As GitHub makes a repository.
+# As GitHub creates a repository.
 FRESH = {
     AT: {
         "visibility": "public",
@@ -49,7 +49,7 @@ FRESH = {
 
 
 class GitHub:
-    """The settings, and what was asked of them."""
+    """The settings, and the calls of `gh`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -72,7 +72,7 @@ class GitHub:
         self.state_file.write_text(json.dumps(state))
 
     def changes(self):
-        """The calls so far that change something."""
+        """Return the calls so far that change something."""
         lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         rows = [json.loads(line) for line in lines]
         return [row for row in rows if row["words"][0] != "api" or "--method" in row["words"]]
@@ -99,7 +99,7 @@ class GitHub:
         return done.returncode
 
     def setup_on_a_terminal(self, *args, answers):
-        """As a person: each question is answered when it is asked; what the terminal shows is kept."""
+        """Run setup as a person does: answer each question when it is asked, and keep what the terminal shows."""
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.clone)

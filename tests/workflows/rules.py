@@ -1,6 +1,6 @@
 """
-The rules that every workflow here keeps: each goes over the files and gives the places that it looked at, and what is
-wrong there. test_policy.py holds them to the real files, and to planted violations.
+The rules of every workflow here. Each goes over the files and yields the places that it checked, and what is wrong
+there. test_policy.py applies them to the real files and to planted violations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.workflows.files import ROOT, Workflow
 
 STEPS = [*pipeline.list_candidate_steps([]), pipeline.PROMOTE]
 
-# Which job may write what. Everything else may read at most.
+# Which job may write what. Everything else may only read.
 MAY_WRITE = {
     ("model.yml", "images"): {"packages"},
     ("predict.yml", "images"): {"packages"},
@@ -32,17 +32,17 @@ MAY_WRITE = {
     ("release.yml", "release"): {"contents"},
 }
 
-# What these keep with the workflow run is for people, or for the next job: no comment draws from it.
+# What these upload to the workflow run is for people or for the next job: no comment uses it.
 NO_REPORT = {"ci.yml", "docs.yml", "release.yml"}
 PAGES = "github-pages"
 
-# Which environment's jobs may name which secret. The second key's is that of the use case.
+# Which environment's jobs may name which secret. The second key is in the use case's environment.
 PRODUCTION = "${{ inputs.environment }}"
 SECRETS = {"DATA_TOKEN": "training", "WANDB_API_KEY": "training", "WANDB_PROMOTE_KEY": PRODUCTION}
 SECRETS |= dict.fromkeys(("PROMOTION_DISPATCH_TOKEN", "PROMOTION_WEBHOOK_SECRET", "PROMOTION_WEBHOOK_URL"), PRODUCTION)
 MAX_SHELL_LINES = 10
 Files = Mapping[str, Workflow]
-Findings = Iterator[tuple[str, str | None]]  # a place that was looked at, and what is wrong there, or None
+Findings = Iterator[tuple[str, str | None]]  # a place that was checked, and what is wrong there, or None
 
 
 def every(files: Files) -> list[Workflow]:
@@ -60,7 +60,7 @@ def jobs(files: Files) -> Iterator[tuple[Workflow, str, dict[str, Any]]]:
 
 
 def called(job: dict[str, Any]) -> str | None:
-    """The workflow file of ours that a job calls."""
+    """Return our workflow file that a job calls."""
     return job["uses"].removeprefix("./.github/workflows/") if "uses" in job else None
 
 
@@ -70,7 +70,7 @@ def environment_of(job: dict[str, Any]) -> str:
 
 
 def actions_are_pinned(files: Files) -> Findings:
-    """By a full SHA with the version next to it, and one action by one SHA everywhere; our own from the checkout."""
+    """Actions are pinned by a full SHA, the same everywhere, with the version next to it; our own are local."""
     versions: dict[str, str] = {}
     for file in every(files):
         for line in file.text.splitlines():
@@ -87,7 +87,7 @@ def actions_are_pinned(files: Files) -> Findings:
 
 
 def images_are_pinned(files: Files) -> Findings:
-    """A step's image comes by digest from the job `images`, and it is that step's; no job runs in a `container:`."""
+    """A step's image is its own and comes by digest from the job `images`; no job runs in a `container:`."""
     for _, name, job in jobs(files):
         yield name, "runs in a container" if "container" in job or "services" in job else None
         for step in job.get("steps", []):
@@ -99,7 +99,7 @@ def images_are_pinned(files: Files) -> Findings:
 
 
 def images_that_are_there_are_verified(files: Files) -> Findings:
-    """Where images are attested, a job that reuses an image asks who built it; the jobs that do may ask."""
+    """If images are attested, a job that reuses an image checks who built it, and has the permission for that."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             if step.get("uses") == "./.github/actions/push-images":
@@ -131,7 +131,7 @@ def what_is_done_is_written_once(files: Files) -> Findings:
 
 
 def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The steps of every job, and of every action."""
+    """Yield the steps of every job, and of every action."""
     for file in every(files):
         yield file.name, file.content.get("runs", {}).get("steps", [])
     for file, name, job in jobs(files):
@@ -139,7 +139,7 @@ def sequences(files: Files) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def what_it_does(step: dict[str, Any]) -> str:
-    """One of our own actions, and of run-step which step; one of others, with what it gets; or a shell."""
+    """Return what a step does: our action (and run-step's step), a third-party one with its inputs, or a shell."""
     use, inputs = step.get("uses", ""), step.get("with", {})
     if use.startswith("./"):
         return f"{use} {inputs.get('step', '')}"
@@ -152,7 +152,7 @@ def nothing_is_permitted_by_default(files: Files) -> Findings:
 
 
 def a_job_says_what_it_may_and_why(files: Files) -> Findings:
-    """Its own permissions, each with a reason on its line; writing only where this file's list says so."""
+    """A job has its own permissions, each with a reason on its line, and writes only what this file's list allows."""
     for file, name, job in jobs(files):
         permissions = job.get("permissions")
         if not isinstance(permissions, dict):
@@ -194,7 +194,7 @@ def a_model_stops_no_other(files: Files) -> Findings:
 
 
 def a_use_case_chooses_its_runners(files: Files) -> Findings:
-    """Those of `train` and `evaluate` are what `[runs_on]` says, which their caller passes on; the rest are hosted."""
+    """`train` and `evaluate` run where `[runs_on]` says, which their caller passes on; the other jobs are hosted."""
     for file, name, job in jobs(files):
         if called(job) == "model.yml":
             runs_on = job["with"].get("runs-on")
@@ -217,7 +217,7 @@ def a_check_has_one_name(files: Files) -> Findings:
 def a_job_ends(files: Files) -> Findings:
     for _, name, job in jobs(files):
         if called(job):
-            continue  # each of its jobs ends
+            continue  # each of its jobs has a timeout
         minutes = job.get("timeout-minutes", "")
         yield name, None if minutes.isdigit() and int(minutes) <= 360 else f"{name} has no timeout"
 
@@ -251,7 +251,7 @@ def a_step_has_a_name(files: Files) -> Findings:
 
 
 def a_secret_stays_in_its_environment(files: Files) -> Findings:
-    """Also the token: the step that needs it has it in `env:` or `with:`, and no job or workflow has it for all."""
+    """This includes the token: only the step that needs it has it in `env:` or `with:`, not a job or a workflow."""
     for file in of_workflows(files):
         outside = {key: value for key, value in file.content.items() if key != "jobs"}
         yield file.name, "a secret for every job" if names_of_secrets(outside) else None
@@ -284,7 +284,7 @@ def only_promote_deploys(files: Files) -> Findings:
 
 
 def an_approval_waits_apart(files: Files) -> Findings:
-    """What waits for a reviewer holds its group for up to 30 days: it is a group of its own, and nothing ends it."""
+    """A job that waits for a reviewer holds its group for up to 30 days: it has its own, and nothing cancels it."""
     for file, name, job in jobs(files):
         if environment_of(job) == PRODUCTION:
             wanted = {"group": "promote-${{ github.run_id }}-${{ inputs.use-case }}", "cancel-in-progress": "false"}
@@ -296,7 +296,7 @@ def an_approval_waits_apart(files: Files) -> Findings:
 
 
 def promote_asks_github(files: Files) -> Findings:
-    """Every promotion waits in its environment, next to a link to the version; asks GitHub who approved; names none."""
+    """Every promotion waits in its environment, links to the version, asks GitHub who approved, and names no one."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             inputs = step.get("with", {})
@@ -313,8 +313,8 @@ def promote_asks_github(files: Files) -> Findings:
 
 def the_comment_gets_its_files(files: Files) -> Findings:
     """
-    What is kept for the comment is every file that it draws from, of one step's folder, and no other, under the name of
-    the use case. GitHub refuses a re-run's upload under a name that is there, unless it says `overwrite`.
+    The upload for the comment has exactly the files that the comment uses, from one step's folder, under the name of
+    the use case. Without `overwrite`, GitHub refuses a re-run's upload under an existing name.
     """
     script = (ROOT / ".github/actions/report/report.py").read_text(encoding="utf-8")
     wanted = set(re.findall(r'"(\w+\.(?:json|md))"', script))
@@ -322,7 +322,7 @@ def the_comment_gets_its_files(files: Files) -> Findings:
         for location, step in file.steps():
             if "artifact@" not in step.get("uses", "") or file.name in NO_REPORT:
                 continue
-            if file.name == "predict.yml":  # its answers are for people, and no comment draws from them
+            if file.name == "predict.yml":  # its answers are for people, and no comment uses them
                 uploaded = {path.rpartition("/")[2] for path in step["with"]["path"].splitlines()}
                 yield location, None if uploaded == {"answers.parquet", "result.json"} else location
             elif step["uses"].startswith("actions/upload-artifact@"):
@@ -336,7 +336,7 @@ def the_comment_gets_its_files(files: Files) -> Findings:
 
 
 def values_reach_flags_as_json(files: Files) -> Findings:
-    """A flag's value is `${{ toJSON(...) }}` or a literal: no one's text can end the string that it is in."""
+    """A flag's value is `${{ toJSON(...) }}` or a literal, so no text can end the string that contains it."""
     for file, name, job in jobs(files):
         for step in job.get("steps", []):
             for line in step.get("with", {}).get("flags", "").strip().strip("{}").strip().splitlines():
@@ -347,7 +347,7 @@ def values_reach_flags_as_json(files: Files) -> Findings:
 
 
 def what_was_judged_is_promoted(files: Files) -> Findings:
-    """Promote gets the hash of the evidence: its name may be of another file by the time of the approval."""
+    """Promote gets the hash of the evidence: by the time of the approval, its name may mean another file."""
     file = files["model.yml"]
     (step,) = [item["with"] for item in file.jobs["promote"]["steps"] if item.get("with", {}).get("step") == "promote"]
     wanted = '"evidence-sha256": ${{ toJSON(needs.evaluate.outputs.evidence_sha256) }}'
@@ -357,7 +357,7 @@ def what_was_judged_is_promoted(files: Files) -> Findings:
 
 
 def jobs_are_the_steps(files: Files) -> Findings:
-    """model.yml has a job per step, in order, which takes what the runner's step takes and gives what it gives."""
+    """model.yml has a job per step, in order, with the inputs and outputs of the runner's step."""
     file = files["model.yml"]
     names = [name for name in file.jobs if name in {step.name for step in STEPS}]
     yield file.name, None if names == [step.name for step in STEPS] else f"the jobs are {names}"
@@ -369,7 +369,7 @@ def jobs_are_the_steps(files: Files) -> Findings:
         flags = ran[0]["flags"] if ran else ""
         for name in step.inputs:
             of = f"needs.{maker[name]}.outputs.{name}"
-            if step.name == "evaluate":  # a version that exists has no build and no link before it
+            if step.name == "evaluate":  # an existing version needs no build and no link
                 of = f"inputs.version || {of}" if name == "version" else f"inputs.version == '' && {of} || ''"
             wanted = f'"{name}": ${{{{ toJSON({of}) }}}}'
             yield step.name, None if wanted in flags and maker[name] in job["needs"] else f"{step.name}: {name}"

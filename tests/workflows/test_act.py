@@ -1,12 +1,12 @@
 """
 The repository's own workflow files under act, with the real actions, scripts, images and steps: what a push, a pull
-request and a dispatch do, and what stops a promotion. More paths are in test_act_paths.py.
+request and a dispatch do, and what stops a promotion. test_act_paths.py has more paths.
 
     pytest tests/workflows/test_act.py               a push, and two pull requests
     pytest tests/workflows/test_act.py -m prove      a dispatch after them, of a model too poor for the gate
 
 What act does not know (environments, permissions, concurrency, filters) is in test_policy.py. All tests share one image
-registry, into which the first of them builds and pushes; what it took is most of what they cost.
+registry. The first test builds and pushes the images, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.workflows.files import ROOT
 pytestmark = pytest.mark.timeout(1800)  # building and pushing the images, on a machine that has none of them
 
 STEPS = ["build", "train", "link", "evaluate", "promote"]
-TEAMS = own.cells  # a table, which scikit-learn learns; test_act_paths.py has images and Keras
+TEAMS = own.cells  # a table and scikit-learn; test_act_paths.py has images and Keras
 CELLS = {"use_case": "cells", "promote": True, "no_cache": False}
 POOR = {"C": 1e-6, "seed": 7}
 ENVIRONMENT = "production-cells"
@@ -38,7 +38,7 @@ REGISTRY = "local-org/wandb-registry-model/cells-dev"
 
 @pytest.fixture(scope="module")
 def at_a_laptop(able, tmp_path_factory):
-    """`make run` on the same files, begun before anything else so that it runs next to the first workflow."""
+    """`make run` on the same files, started first so that it runs in parallel with the first workflow."""
     folder = tmp_path_factory.mktemp("laptop")
     clone = acting.copy_of_repository(folder / "clone", TEAMS)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "CELLS_EVERY": "7"}
@@ -76,7 +76,7 @@ def judging_itself(pushed, workspace, yes):
 
 @pytest.fixture(scope="module")
 def pulled(judging_itself, workspace, yes):
-    """A pull request that changes the model's code, and that in words only; approved by another than who opened it."""
+    """A pull request that changes only words in the model's code, approved by someone other than its author."""
     before, model = workspace.production(), "usecases/cells/model.py"
     text = (workspace.repository / model).read_text() + "# Better.\n"
     return before, workspace.pull_request({model: text}, approvals=[yes("bob", "Reads well.", ENVIRONMENT)])
@@ -84,14 +84,14 @@ def pulled(judging_itself, workspace, yes):
 
 @pytest.fixture(scope="module")
 def dispatched(pulled, workspace, yes):
-    """By hand, with flags that make a model too poor for the gate; someone approves anyway."""
+    """A dispatch by hand, with flags that make a model too poor for the gate; someone approves anyway."""
     inputs = CELLS | {"hyperparameters": json.dumps(POOR), "policy": "no_worse"}
     return workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob", environment=ENVIRONMENT)])
 
 
 @pytest.fixture(scope="module")
 def rows(pulled, workspace):
-    """A file of rows that is committed, and was not part of what was judged."""
+    """A committed file of rows that were not part of the evaluation."""
     program = "from usecases.cells import data; data.load(369, 200).x_eval.to_csv('rows.csv', index=False)"
     environ = {"PATH": os.environ["PATH"], "CELLS_EVERY": "7"}
     subprocess.run([sys.executable, "-c", program], cwd=workspace.repository, env=environ, check=True)
@@ -129,7 +129,7 @@ def test_what_was_pushed_is_attested_by_digest(pushed):
     new = [f"{item['name']}@{item['digest']}" for item in json.loads(pushed.outputs["images"]["pushed"])]
     assert set(new) >= set(images.values())
     frameworks = {item.rpartition("@")[0].rpartition("/")[2] for item in set(new) - set(images.values())}
-    assert frameworks == {"sklearn"}  # what they are built on
+    assert frameworks == {"sklearn"}  # the images that they are built on
     output = "".join(pushed.job_logs[name] for name in pushed.job_logs if name.startswith("attest"))
     assert set(re.findall(r"^to attest - (\S+)$", output, re.MULTILINE)) == set(new)
 
@@ -193,7 +193,7 @@ def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, worksp
 
 
 def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, workspace):
-    """Title, branch and commit message ran through every job, and nothing that they say was done."""
+    """Title, branch and commit message passed through every job, and nothing in them was executed."""
     for ran in (judging_itself, pulled[1]):
         assert "::error::forged" not in ran.log
         assert sorted(ran.outputs["evaluate"]) == ["evidence", "evidence_sha256", "url", "verdict", "version"]
@@ -203,7 +203,7 @@ def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, workspace):
 
 def test_of_images_that_are_there_only_that_of_promote_is_pushed_again(pulled):
     pushed = [item["name"].rpartition("/")[2] for item in json.loads(pulled[1].outputs["images"]["pushed"])]
-    assert pushed == ["promote", "train", "evaluate"]  # which have model.py; evaluate reads it and does not run it
+    assert pushed == ["promote", "train", "evaluate"]  # they have model.py; evaluate reads it and does not run it
 
 
 def test_push_pull_request_and_a_laptop_give_the_same_model(pulled, pushed, workspace, at_a_laptop):
@@ -219,7 +219,7 @@ def test_a_gate_that_says_no_stops_the_promotion(dispatched, workspace):
     assert dispatched.outputs["evaluate"]["verdict"] == "fail"
     head = acting.git(workspace.repository, "rev-parse", "main")
     ends = {check["head_sha"]: check["conclusion"] for check in workspace.github.checks}
-    assert ends[head] == "failure"  # which the push had made a success
+    assert ends[head] == "failure"  # the push had set it to success
     assert workspace.production() == ["v0"]
 
 
@@ -254,8 +254,8 @@ def test_an_alias_that_was_moved_by_hand_fails_the_job_and_keeps_no_answers(answ
 
 def test_what_ran_is_what_is_tracked(pushed, workspace):
     """
-    The files that act ran are this repository's, byte for byte but for the one line that act does not know; stand-ins
-    only for actions of others.
+    The files that act ran are this repository's, byte for byte, except for the one line that act does not know; only
+    third-party actions were replaced.
     """
     tracked = subprocess.run(["git", "ls-files", ".github"], cwd=ROOT, capture_output=True, text=True, check=True)
     names = tracked.stdout.split()

@@ -1,5 +1,5 @@
 """
-The pull request of a fork under act: the real loop, without a key, and main's own workflow, which says what came of it.
+A fork's pull request under act: the real loop, without a key, and main's own workflow, which reports the result.
 
     pytest tests/workflows/test_act_fork.py -m "prove or not prove"
 """
@@ -23,8 +23,8 @@ CHECK = "model gate (letters)"
 @pytest.fixture
 def forked(workspace):
     """
-    A place where `make setup` finds what is installed here, and an open pull request of a fork. The link to what is
-    installed becomes a part of the fork's commit, and is gone with it.
+    A workspace in which `make setup` finds the installed packages, and an open pull request of a fork. The link to the
+    packages is part of the fork's commit, and goes with it.
     """
     (workspace.repository / ".venv").symlink_to(ROOT / ".venv")
     workspace.github.pulls = [
@@ -34,7 +34,7 @@ def forked(workspace):
 
 
 def comment(workspace):
-    """What main says about the run that ended last: the check of `letters`, and how often it wrote a comment."""
+    """Return main's result for the run that ended last: the check of `letters`, and how often it wrote a comment."""
     artifacts, run = workspace.folder / "artifacts", workspace.runs
     if (artifacts / str(run)).is_dir():
         shutil.copytree(artifacts / str(run), artifacts / str(run + 1))

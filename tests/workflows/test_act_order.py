@@ -1,6 +1,6 @@
 """
-Which jobs run with what, for two models and every event: the real workflows and actions under act, with a `docker` that
-plays the steps. With the real images the same paths are in test_act.py and test_act_paths.py.
+Which jobs run with which inputs, for two models and every event: the real workflows and actions under act, with a
+`docker` that plays the steps. test_act.py and test_act_paths.py have the same paths with the real images.
 
     pytest tests/workflows/test_act_order.py
 """
@@ -55,7 +55,7 @@ if step == "predict":  # the rows are where the flag says, and the answers are k
 print(json.dumps(answer))
 sys.exit(answer.get("verdict") == "fail" or bool(answer.get("findings")))
 """
-# Finds an attestation of every image but that of train, and notes what it was asked, and with which token.
+# Finds an attestation of every image except train's, and records each call and its token.
 GH = """
 import json, os, pathlib, sys
 with (pathlib.Path(__file__).parent / "asked.jsonl").open("a") as file:
@@ -66,7 +66,7 @@ SENDER = {"login": "eve"}
 
 
 class Workspace:
-    """Two models, a docker that plays, and a GitHub to tell."""
+    """Two models, a docker that plays the steps, and a fake GitHub."""
 
     def __init__(self, folder, github):
         self.folder, self.github = folder, github
@@ -89,7 +89,7 @@ class Workspace:
         (self.folder / "bin/plays.json").write_text(json.dumps(plays))
 
     def act(self, event, workflow="pipeline.yml", **payload):
-        """A workflow run, and the steps that ran in it: (step, use case) to their flags."""
+        """Run a workflow; return it with the steps that ran: (step, use case) to their flags."""
         (self.folder / "bin/ran.jsonl").write_text("")
         shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
         environ = {"GITHUB_API_URL": self.github.url, "GITHUB_RUN_ID": "4711"}
@@ -118,7 +118,7 @@ class Workspace:
         return acting.commit(self.root, "Better")
 
     def pull_request(self, *names, action="opened"):
-        """Of a pull request that changes these files, merged as GitHub does it."""
+        """Run a pull request that changes these files, merged as GitHub does it."""
         acting.git(self.root, "switch", "-q", "-c", "better")
         head = self.change(*names)
         acting.git(self.root, "switch", "-q", "--detach", "main")
@@ -132,7 +132,7 @@ class Workspace:
             acting.git(self.root, "branch", "-q", "-D", "better")
 
     def ends(self):
-        """How the check run of each model ended last."""
+        """Return how each model's check run ended last."""
         return {check["name"]: check["conclusion"] for check in self.github.checks}
 
 

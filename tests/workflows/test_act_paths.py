@@ -1,5 +1,5 @@
 """
-The paths that a promotion must not take, and those that are rarely taken, under act with the real images.
+Forbidden and rare paths of a promotion, under act with the real images.
 
     make prove ARGS=tests/workflows/test_act_paths.py
 """
@@ -32,13 +32,13 @@ LEDGER = (
 
 
 def hyperparameters(**values):
-    """As a person writes them into the form."""
+    """Hyperparameters as a person writes them into the form."""
     return {"hyperparameters": json.dumps(values)}
 
 
 @pytest.fixture(scope="module")
 def promoted(workspace, yes):
-    """v0 is in production: approved in a pull request that trains longer, which was merged then."""
+    """v0 is in production: it was approved in a pull request that trains longer, and then merged."""
     config = workspace.repository / "usecases/letters/config.toml"
     longer = config.read_text().replace("epochs = 8", "epochs = 16")
     assert longer != config.read_text()
@@ -51,7 +51,7 @@ def promoted(workspace, yes):
 
 @pytest.fixture(scope="module")
 def second(promoted, workspace, yes):
-    """A version that other flags made is in production, after v0."""
+    """A version from other flags is in production, after v0."""
     inputs = LETTERS | hyperparameters(seed=3, epochs=20)
     ran = workspace.act("workflow_dispatch", inputs=inputs, approvals=[yes("bob")])
     assert (ran.code, workspace.production()) == (0, [ran.outputs["link"]["version"].rpartition(":")[2]]), ran.log[
@@ -61,7 +61,7 @@ def second(promoted, workspace, yes):
 
 
 def refused(workspace, ran, name):
-    """Promote refused by this name, and production is where it was."""
+    """Assert that promote refused under this name, and that production did not move."""
     assert (ran.jobs.get("evaluate"), ran.jobs.get("promote")) == ("success", "failure"), ran.log[-3000:]
     return f'"name": "{name}"' in ran.job_logs["promote"]
 
@@ -91,7 +91,7 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, workspace):
     poor = config.read_text().replace("epochs = 16", "epochs = 1").replace('"adam"', '"sgd"')
     ran = workspace.pull_request({"usecases/letters/config.toml": poor})
     assert (ran.code, ran.jobs["evaluate"], ran.jobs["report"]) == (0, "success", "success"), ran.log[-3000:]
-    assert workspace.github.checks[-1]["conclusion"] == "failure"  # of the pull request's last commit
+    assert workspace.github.checks[-1]["conclusion"] == "failure"  # the pull request's last commit
     assert "promote" not in ran.jobs
     (comment,) = workspace.github.comments
     lines = comment["body"].splitlines()
@@ -127,7 +127,7 @@ def test_once_a_week_each_model_is_built_again_and_its_ledger_verified(promoted,
 
 @pytest.fixture
 def images(promoted, workspace, monkeypatch):
-    """A file of images that is committed, and named by the variable of the schedule."""
+    """A committed file of images that the schedule's variable names."""
     program = "import numpy; from usecases.letters import data; numpy.savez('rows.npz', x=data.load(9, 497).x_eval)"
     environ = {"PATH": os.environ["PATH"], "LETTERS_LIMIT": "5"}
     subprocess.run([sys.executable, "-c", program], cwd=workspace.repository, env=environ, check=True)
@@ -190,7 +190,7 @@ def test_a_rollback_goes_back_and_says_why_and_so_does_a_version_that_is_named(s
     ran = workspace.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
     assert (ran.code, workspace.production()) == (0, ["v0"]), ran.log[-3000:]
     assert workspace.ask(f"{LEDGER}[-1].metadata['entry']['reason']") == "Wrong labels."
-    # And to a version that is named.
+    # And to a given version.
     name = second.outputs["link"]["version"]
     inputs |= {"version": name, "reason": "The labels were right.", "policy": "no_worse"}
     ran = workspace.act("workflow_dispatch", workflow="promote.yml", inputs=inputs, approvals=[yes("bob")])
@@ -230,7 +230,7 @@ def test_a_pull_request_that_is_closed_starts_no_job(workspace):
 
 
 def proposal(version, collection="letters-dev"):
-    """As W&B's automations send it."""
+    """The dispatch is as W&B's automations send it."""
     entity, project, _ = version.split("/")
     return {
         "action": "ADD_ARTIFACT_ALIAS",
@@ -258,7 +258,7 @@ def test_an_automation_proposes_a_version_and_a_forged_one_promotes_nothing(seco
 
 
 def test_a_re_run_of_all_jobs_asks_again_and_is_promoted(second, workspace, yes):
-    """It is another attempt of the same workflow run, whose report is kept under the same name."""
+    """It is another attempt of the same workflow run, with a report of the same name."""
     name = second.outputs["link"]["version"]
     inputs = {"use_case": "letters", "version": name, "reason": "Nobody looked.", "policy": "no_worse"}
     first = workspace.act("workflow_dispatch", workflow="promote.yml", inputs=inputs)
@@ -279,7 +279,7 @@ def test_a_dispatch_is_refused_where_only_a_merge_approves(second, workspace, ye
 
 
 def test_a_merge_approves_the_model_that_it_pushes_and_the_rollback_that_it_asks_for(second, workspace, monkeypatch):
-    """Without an approval of the environment, which plans without reviewers do not have."""
+    """No environment approves it: GitHub plans without reviewers do not have that."""
     monkeypatch.setitem(workspace.variables, "APPROVAL", "merge")
     checkout, before = workspace.repository, acting.git(workspace.repository, "rev-parse", "HEAD")
     names = ["usecases/letters/config.toml", "usecases/letters/rollback.toml"]
@@ -314,7 +314,7 @@ def test_a_dispatch_of_a_use_case_that_does_not_exist_ends_in_the_first_job(work
 
 
 def test_of_two_models_each_has_its_own_jobs_comment_ledger_and_approval(promoted, workspace, yes):
-    """A pull request that changes both, of which one is approved, and a push of shared code that touches both."""
+    """A pull request changes both and one is approved; then a push of shared code touches both."""
     checkout = workspace.repository
     shutil.copytree(checkout / "usecases/letters", checkout / "usecases/numerals")
     config = checkout / "usecases/numerals/config.toml"

@@ -24,7 +24,7 @@ RUN = "https://github.com/team/models/actions/runs/1"
 
 @pytest.fixture
 def report(github, tmp_path):
-    """Report; the check runs that there are afterwards, by their names. The use cases of main are glyphs and remote."""
+    """Report, and return the check runs by name. The use cases of main are glyphs and remote."""
     own.install_in(tmp_path / "main")
 
     def report(verdicts=None, **inputs):
@@ -55,7 +55,7 @@ def report(github, tmp_path):
 def test_a_verdict_is_the_end_of_the_check(report, github, verdict, ends):
     check = report({"glyphs": verdict} if verdict else None, USE_CASE="glyphs")["model gate (glyphs)"]
     assert check["conclusion"] == ends
-    assert github.comments == []  # of a push, which has no pull request
+    assert github.comments == []  # a push, which has no pull request
     if verdict in ("pass", "fail"):
         line = f"{verdict}: 1.0 point higher than production, within what 500 rows can tell"
         assert check["output"]["title"] == line

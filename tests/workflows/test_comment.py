@@ -43,7 +43,7 @@ RESULT = {
 
 @pytest.fixture
 def say(github, tmp_path):
-    """Comment; the body of the comment that there is afterwards."""
+    """Comment, and return the body of the comment."""
 
     def say(result=RESULT, evidence=None, text="", jobs=None, **inputs):
         folder = tmp_path / "reports/report-glyphs"
@@ -82,7 +82,7 @@ def say(github, tmp_path):
 
 @pytest.fixture(scope="module")
 def judged():
-    """What the steps' own code writes of 500 rows in ten classes, with a version in production: evidence and scores."""
+    """The steps' evidence and scores of 500 rows in ten classes, with a version in production."""
     dice = np.random.default_rng(5)
     labels = np.arange(500) % 10
 
@@ -251,7 +251,7 @@ def test_a_refusal_is_named_below_the_verdict_with_its_reason(say, judged):
     evidence = replace(judged[0], rules=outcomes, warnings=("Evaluated by ada.",))
     lines = say(RESULT | {"verdict": "fail"}, form.to_text(evidence)).splitlines()
     assert lines[4:7] == ["Refused by:", "- `no_worse`: `a drop of 5.0 points`", ""]
-    assert lines[7:9] == ["Note:", "- `Evaluated by ada.`"]  # a list of its own
+    assert lines[7:9] == ["Note:", "- `Evaluated by ada.`"]  # a separate list
     boxes = [line.strip() for line in lines if line.startswith("  r") and "[" in line]
     assert boxes == [
         'r0["<b>passed</b><br/>floor"]:::c0',
@@ -267,7 +267,7 @@ HOSTILE = (
 
 
 def with_leaves(content, leaf):
-    """The same JSON with another value in each place that has no parts."""
+    """Return the same JSON with another value at each leaf."""
     if isinstance(content, dict):
         return {key: with_leaves(value, leaf) for key, value in content.items()}
     return [with_leaves(value, leaf) for value in content] if isinstance(content, list) else leaf
@@ -354,10 +354,10 @@ def test_a_picture_of_one_mistake_is_as_low_as_it_can_be(say, judged):
 
 
 def test_a_verdict_of_a_stranger_s_own_is_in_no_picture(say, judged):
-    """Every other value is in its form, so that all would be drawn."""
+    """All other values are valid, so that everything would be drawn."""
     evidence = form.to_text(judged[0])
     body = say(RESULT, evidence, FROM_STRANGER="true")
-    assert '"pass"' in body and "wandb.ai" not in body  # the pages that a stranger names may be anyone's
+    assert '"pass"' in body and "wandb.ai" not in body  # a stranger could name anyone's pages
     hostile = f'x"}}\n```\n{HOSTILE}'
     for verdict in (hostile, [hostile], "PASS", None):
         body = say(RESULT | {"verdict": verdict}, evidence, FROM_STRANGER="true")

@@ -15,7 +15,7 @@ MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 
 
 def github(event, ref=MAIN, head="team/models", login="ada", action=None, **more):
-    """The context of a workflow run; of a pull request from this repository, unless `head` says otherwise."""
+    """Return the context of a workflow run; a pull request is from this repository, unless `head` says otherwise."""
     context = {"event_name": event, "ref": ref, "repository": "team/models", "event": {"action": action, **more}}
     if event == "pull_request":
         pull = {"head": {"repo": {"full_name": head}}, "user": {"login": login}}
@@ -24,7 +24,7 @@ def github(event, ref=MAIN, head="team/models", login="ada", action=None, **more
 
 
 def ended(**results):
-    """The context of the jobs before."""
+    """Return the context of the earlier jobs."""
     return {"needs": {name: {"result": result, "outputs": {}} for name, result in results.items()}}
 
 
@@ -99,7 +99,7 @@ def test_promote_asks_whom_it_should(case):
 )
 @pytest.mark.parametrize("models", ['[{"name": "mnist"}]', "[]"])
 def test_who_has_no_secrets_runs_the_loop_without(event, head, login, action, jobs, models):
-    """Of the two ways to judge a model exactly one is taken; none if a pull request is closed, or touches no model."""
+    """Exactly one of the two ways to judge a model is taken; none if a pull request is closed or touches no model."""
     pipeline = workflows()["pipeline.yml"]
     contexts = github(event, head=head, login=login, action=action)
     contexts |= {"needs": {"changed": {"result": "success", "outputs": {"models": models}}}}

@@ -1,5 +1,5 @@
 """
-What Dependabot reads of this repository, and whether its pull requests can become green.
+What Dependabot reads in this repository, and whether its pull requests can pass.
 
     pytest tests/workflows/test_dependabot.py
 """
@@ -31,7 +31,7 @@ def updates(ecosystem):
 def images(text):
     """The images that Dependabot finds in a Dockerfile: name, tag, and whether it knows the digest that it replaces."""
     matches = filter(None, map(FROM_LINE.match, text.splitlines()))
-    # One without a tag and a digest has no version, and is left alone.
+    # An image without a tag and a digest has no version, and Dependabot ignores it.
     return [(line["image"], line["tag"], bool(line["digest"])) for line in matches if line["tag"] or line["digest"]]
 
 
@@ -61,7 +61,7 @@ def test_dependabot_leaves_the_version_of_python_which_the_locks_are_made_for():
     ("ecosystem", "manifest"), [("pip", "pyproject.toml"), ("npm", "tests/workflows/npm/package-lock.json")]
 )
 def test_every_lock_outside_an_image_is_in_one_group(ecosystem, manifest):
-    """One pull request a week has all packages, so `make lock` is run once on it."""
+    """One pull request per week has all packages, so `make lock` runs once for it."""
     update = updates(ecosystem)
     assert (ROOT / manifest).parent == ROOT / update["directory"].strip("/")
     assert [group["patterns"] for group in update["groups"].values()] == [["*"]]

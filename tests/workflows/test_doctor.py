@@ -1,5 +1,5 @@
 """
-What a repository lacks, said by the real script with a `gh` that holds the settings in a file.
+What a repository lacks, reported by the real script with a `gh` that keeps the settings in a file.
 
     pytest tests/workflows/test_doctor.py
 """
@@ -35,7 +35,7 @@ def test_the_doctor_names_the_difference_and_setup_mends_it(github, good, name):
 
 
 def test_rules_of_another_ruleset_take_nothing_from_those_of_this_one(github, good):
-    """GitHub lists the rules of all rulesets, and where there are two of a kind both hold."""
+    """GitHub lists the rules of all rulesets; if there are two of a kind, both apply."""
     state = copy.deepcopy(good)
     review = {"require_code_owner_review": False, "required_approving_review_count": 0}
     checks = {"required_status_checks": [{"context": "licences"}]}

@@ -1,6 +1,6 @@
 """
-Which use cases a workflow run is about: the real script in a repository with several, checked
-against what docker would build.
+Which use cases a workflow run is about: the real script in a repository with several, compared
+with what docker would build.
 
     pytest tests/workflows/test_find_use_cases.py
 """
@@ -27,7 +27,7 @@ from tests.workflows.files import ACTIONS, WORKFLOWS, workflows
 
 SCRIPT = ACTIONS / "find-use-cases" / "find_use_cases.py"
 STEPS = ["build", "train", "link", "evaluate", "promote"]
-NOTHING = "0" * 40  # what GitHub says a push started from if it made the branch
+NOTHING = "0" * 40  # the previous commit of a push that creates a branch, according to GitHub
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_push_whose_beginning_nobody_knows_is_about_all(repository, before):
 
 
 def merged(root, *names):
-    """HEAD is the merge of a pull request that changes these, into a main that has gone on."""
+    """Make HEAD the merge of a pull request that changes these into a newer main."""
     git(root, "switch", "-q", "-c", "better")
     for name in names:
         change(root, name)
@@ -170,7 +170,7 @@ def test_a_config_that_cannot_be_read_stops_its_own_use_case_alone(repository):
     (repository / "usecases/glyphs/config.toml").write_text("[gate\n")
     commit(repository, "Break it")
     answer = ask(repository)
-    assert (answer.code, answer.names) == (0, ["glyphs"])  # whose first job then says what is wrong
+    assert (answer.code, answer.names) == (0, ["glyphs"])  # its first job then says what is wrong
 
 
 def test_a_change_of_the_rollback_file_is_about_the_version_that_it_names(repository):
@@ -180,7 +180,7 @@ def test_a_change_of_the_rollback_file_is_about_the_version_that_it_names(reposi
     asks = {"version": "v3", "policy": "rollback", "reason": "The labels were wrong: `id`."}
     assert model == ask(repository, "workflow_dispatch", use_case="glyphs").models[0] | asks
     change(repository, "usecases/glyphs/model.py")
-    assert "version" not in ask(repository).models[0]  # the file is there, and no change asks for anything
+    assert "version" not in ask(repository).models[0]  # the file exists, but no change asks for anything
     (repository / file).unlink()
     commit(repository, "Clear up")
     assert all("version" not in model for model in ask(repository).models)
@@ -297,7 +297,7 @@ def script():
 
 
 def sent(root):
-    """What docker would be sent for each image of each use case, byte by byte; nothing of git, and no tag."""
+    """Return what docker would get for each image of each use case, byte for byte, without git's files and tags."""
     outputs = {}
     for config in sorted((root / "usecases").glob("*/config.toml")):
         name = config.parent.name
@@ -331,7 +331,7 @@ PLACES = [
 
 
 def at_random(dice, root, number):
-    """One commit: a file is changed, added, moved or deleted; a use case comes or goes."""
+    """Make one commit: change, add, move or delete a file, or add or remove a use case."""
     names = sorted(path.parent.name for path in (root / "usecases").glob("*/config.toml"))
     kind = dice.random()
     if kind < 0.08 and len(names) < 4:
@@ -356,7 +356,7 @@ def at_random(dice, root, number):
 
 @pytest.mark.parametrize("histories", [5, pytest.param(200, marks=pytest.mark.prove)])
 def test_what_is_touched_is_what_docker_would_be_sent_otherwise(repository, histories, monkeypatch):
-    """Pushes of several commits, and pull requests into a main that has gone on."""
+    """Pushes of several commits, and pull requests into a newer main."""
     monkeypatch.chdir(repository)
     find, dice = script(), random.Random(histories)
     monkeypatch.setattr(find, "list_images", tags)  # in this process, which is faster
@@ -384,7 +384,7 @@ def test_what_is_touched_is_what_docker_would_be_sent_otherwise(repository, hist
 
 
 def test_what_every_model_goes_through_is_what_the_pipeline_uses():
-    """Its own file, the one that it calls, and the actions, from which comment.yml alone takes one for itself."""
+    """Its own file, the one that it calls, and all actions, of which only comment.yml uses one."""
     workflows_used = {
         job["uses"].removeprefix("./") for job in workflows()["pipeline.yml"].jobs.values() if "uses" in job
     }

@@ -21,7 +21,7 @@ FOUND = [{"name": "alias_moved", "message": "production is v3, and the ledger sa
 
 @pytest.fixture
 def audit(github, tmp_path):
-    """Keep the issue after an audit with these findings; the states of all issues."""
+    """Update the issue after an audit with these findings; return the states of all issues."""
 
     def audit(findings, use_case="glyphs"):
         (tmp_path / "result.json").write_text(json.dumps({"findings": findings, "entries": []}))

@@ -24,7 +24,7 @@ TEXT = (ROOT / "tests" / CONFIG).read_text()
 
 @pytest.fixture
 def judge(github, tmp_path):
-    """The check run of a pull request with these files: a name, or (the new name, the old one); none without one."""
+    """Return the check run of a pull request with these files, if any. A file is a name, or (new name, old name)."""
 
     def judge(*files, into="main", head="eve:better", sha=HEAD, before=TEXT, after=TEXT):
         api_path = github.at

@@ -1,5 +1,5 @@
 """
-The workflows before the linters of their trade, all of them offline. Each is seen to find what is planted.
+The workflows pass the common linters, all offline. Each linter is seen to find a planted mistake.
 
     pytest tests/workflows/test_linters.py
 """
@@ -25,9 +25,9 @@ ACTIONS = [path for path in GITHUB if path.endswith("/action.yml")]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The repository's .github, to plant things in."""
+    """A copy of the repository's .github, to plant mistakes in."""
     shutil.copytree(ROOT / ".github", tmp_path / ".github")
-    (tmp_path / ".git").mkdir()  # how actionlint knows the root of a project
+    (tmp_path / ".git").mkdir()  # so actionlint knows the root of the project
     return tmp_path
 
 

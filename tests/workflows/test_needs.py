@@ -1,5 +1,5 @@
 """
-What the workflows' tests need of a machine: where it is missing, each says so in one sentence.
+What the workflow tests need on a machine: if it is missing, each says so in one sentence.
 
     pytest tests/workflows/test_needs.py
 """

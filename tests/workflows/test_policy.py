@@ -1,11 +1,11 @@
 """
-The rules that every workflow here keeps, over the real files. A rule counts the places it looked at, and catches a
+The rules of every workflow, applied to the real files. A rule counts the places that it checked, and catches a
 violation that is planted in a copy of the text.
 
     pytest tests/workflows/test_policy.py
 
-act knows no environment, permission, timeout or concurrency, and no linter knows which secret belongs where: what
-GitHub would enforce is held here.
+act does not know environments, permissions, timeouts and concurrency, and no linter knows which secret belongs where:
+this file checks what GitHub would enforce.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from tests.workflows.rules import (
 
 # --- what starts a workflow, and what ends it ------------------------------------------------------------------------
 def test_closing_a_pull_request_ends_the_run_that_waits_for_it():
-    """It is an event of the workflow whose group is that of the pull request, and it ends what runs there."""
+    """The event belongs to the workflow whose group is the pull request's, and it cancels what runs in the group."""
     workflow = files()["pipeline.yml"].content
     assert workflow["on"]["pull_request"]["types"] == ["opened", "synchronize", "reopened", "closed"]
     assert workflow["concurrency"] == {
@@ -69,7 +69,7 @@ def test_the_check_that_a_ruleset_requires_also_runs_in_a_merge_queue():
 
 
 def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
-    """A runner has several, of which the newest would be taken: then no job tests the oldest."""
+    """A runner has several Pythons and would use the newest: then no job would test the oldest."""
     job = files()["ci.yml"].content["jobs"]["test"]
     (step,) = [step for step in job["steps"] if step.get("run") == ".ci/run tests"]
     assert step["env"] == {"PYTHON": "python${{ matrix.python }}"}
@@ -77,7 +77,7 @@ def test_each_job_of_the_tests_makes_its_environment_with_its_own_python():
 
 
 class Rule(NamedTuple):
-    """A rule, the least number of places it must have looked at, and a violation: in file, this text for that."""
+    """A rule, how many places it must check at least, and a violation: in `file`, `new` replaces `old`."""
 
     check: Callable[[Files], Findings]
     places: int

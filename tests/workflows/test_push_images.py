@@ -1,6 +1,6 @@
 """
-Which images are pushed, and by what they are known afterwards: the real script and the real plan of images, with a
-`docker` that plays engine and image registry. The real ones are in test_act.py.
+Which images are pushed, and by which digest they are known afterwards: the real script and the real plan of images,
+with a `docker` that plays engine and image registry. test_act.py has the real ones.
 
     pytest tests/workflows/test_push_images.py
 """
@@ -20,11 +20,11 @@ from tests.workflows.files import ACTIONS
 
 SCRIPT = ACTIONS / "push-images" / "push_images.py"
 STEPS = ["build", "train", "link", "evaluate", "promote"]
-# What is pushed to an empty image registry, in this order.
+# The images that are pushed to an empty registry, in this order.
 ALL = ["promote", "sklearn", "build", "keras", "train", "link", "evaluate"]
 REPOSITORY = "ghcr.io/team/models"
-# Answers as docker 28.2 gives them. A file named after an image's name holds the digest that lies under its tag; a push
-# answers its own digest, and then someone else has put another image there.
+# Answers as docker 28.2 gives them. A file named after an image holds the digest of its tag; a push
+# prints its own digest, and then someone else pushes another image to the tag.
 DOCKER = """
 import json, os, pathlib, sys
 there = pathlib.Path(os.environ["THERE"])
@@ -159,7 +159,7 @@ def test_what_is_there_is_not_pushed_but_what_gets_the_second_key_always_is(push
 
 
 def list_images(folder, word):
-    """The images of which docker was asked something."""
+    """Return the images of docker's calls of this kind."""
     lines = [line.split() for line in (folder / "asked").read_text().splitlines()]
     return [re.split("[:@]", args[-1].rpartition("/")[2])[0] for args in lines if args[0] == word]
 
@@ -190,7 +190,7 @@ def test_a_denied_push_ends_it_before_anything_large_is_built(push, tmp_path):
 
 def test_an_image_that_is_there_is_taken_only_with_an_attestation_for_main_or_for_this_very_branch(push, tmp_path):
     attested = [f"{name}@{MAIN}" for name in ("build", "link", "keras", "sklearn")] + [f"evaluate@{PULL}"]
-    attested.append("train@refs/pull/8/merge")  # anyone's branch
+    attested.append("train@refs/pull/8/merge")  # some branch
     code, output, put_out = push(pushed=[*STEPS, "keras", "sklearn"], attested=attested)
     assert code == 0, output
     assert f"{REPOSITORY}/train@sha256:{'e' * 64}: not attested for {MAIN}" in output

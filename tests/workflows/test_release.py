@@ -1,5 +1,5 @@
 """
-The text of a release, and the tags that are refused: `python3 -m tools.release`.
+The text of a release, and the refused tags: `python3 -m tools.release`.
 
     pytest tests/workflows/test_release.py
 """

@@ -1,5 +1,5 @@
 """
-Setting a repository up, and saying what it lacks: the real script with a `gh` that holds the settings in a file.
+Set up a repository, and report what it lacks: the real script with a `gh` that keeps the settings in a file.
 
     pytest tests/workflows/test_repository.py
 """
@@ -49,7 +49,7 @@ def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(
     for name in ("production", "production-other"):
         assert f"{AT}/environments/{name} " in github.output
         assert f"gh secret set WANDB_PROMOTE_KEY --env {name} " in github.output
-    assert github.run("setup", *args) == 1, github.output  # the keys are left
+    assert github.run("setup", *args) == 1, github.output  # only the keys are missing
     ours = ("acme/models", "--reviewer", "carol", "--environment", "production-other")
     assert github.run("setup", *ours) == 1, github.output
     reviewers = {
@@ -158,7 +158,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
 
 # --- checked against GitHub's description of its API ---------------------------------------------------------------
 def described(whole, path):
-    """The path of the description that a call's path is of: what is named counts more than a placeholder."""
+    """Return the description's path that matches a call's path: a literal segment counts more than a placeholder."""
     segments = path.partition("?")[0].strip("/").split("/")
     fits = [
         template
@@ -171,7 +171,7 @@ def described(whole, path):
 
 
 def wrong_in(whole, method, path, body):
-    """What GitHub's description has against a call."""
+    """Return how a call contradicts GitHub's description."""
     operation = whole["paths"][described(whole, path)].get(method.lower())
     if operation is None:
         return [f"{method} {path} is not described"]
@@ -180,7 +180,7 @@ def wrong_in(whole, method, path, body):
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     if "$ref" in schema:
         schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
-    # GitHub takes `can_admins_bypass` and its description leaves it out: google/go-github#2725.
+    # GitHub accepts `can_admins_bypass`, but its description lacks it: google/go-github#2725.
     body = {name: value for name, value in body.items() if name != "can_admins_bypass"}
     unknown = [f"{name} is not described" for name in body.keys() - schema["properties"].keys()]
     validator = jsonschema.Draft7Validator(schema | {"components": whole["components"]})
@@ -188,7 +188,7 @@ def wrong_in(whole, method, path, body):
 
 
 def test_every_call_is_one_that_github_describes(github, good, whole):
-    """Every call of a setup, of the fixes of all differences, and of the questions before them."""
+    """This covers every call of a setup, of the fixes of all differences, and of the queries before them."""
     github.state = FRESH
     is_set_up(github)
     for spoil, _ in DIFFERENCES.values():

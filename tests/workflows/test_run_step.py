@@ -1,6 +1,6 @@
 """
-What the run-step action makes of a step's answer, whatever stands in it: the real script, with a `docker` that plays
-the step. The real containers are in test_act.py.
+What the run-step action does with a step's result, whatever it contains: the real script, with a `docker` that plays
+the step. test_act.py has the real containers.
 
     pytest tests/workflows/test_run_step.py
 """
@@ -34,7 +34,7 @@ HOSTILE = (
 
 @dataclass
 class Result:
-    """What GitHub gets to see of a step."""
+    """What GitHub sees of a step."""
 
     code: int
     log: str
@@ -46,7 +46,7 @@ class Result:
 
 @pytest.fixture
 def run_step(tmp_path):
-    """Run the script with a step that says this."""
+    """Run the script with a step that answers this."""
     fake = tmp_path / "bin" / "docker"
     fake.parent.mkdir()
     fake.write_text(
@@ -103,7 +103,7 @@ def run_step(tmp_path):
 
 
 def read_outputs(text: str) -> dict[str, str]:
-    """As GitHub's runner reads the file: `name=value` lines, and values between delimiters."""
+    """Read the file as GitHub's runner does: `name=value` lines, and values between delimiters."""
     outputs, lines = {}, iter(text.splitlines())
     for line in lines:
         if match := re.match(r"([^=]+?)<<(.+)", line):
@@ -118,12 +118,12 @@ def read_outputs(text: str) -> dict[str, str]:
 
 
 def passed(command: list[str]) -> list[str]:
-    """The variables that a container gets to see, by name."""
+    """Return the names of the variables that a container sees."""
     return [word.removeprefix("--env=") for word in command if word.startswith("--env=")]
 
 
 def commands(log: str) -> list[str]:
-    """The workflow commands in a log, as GitHub's runner takes them: none while they are stopped."""
+    """Return the workflow commands in a log, as GitHub's runner reads them: none while they are stopped."""
     parsed, stopped = [], None
     for line in log.splitlines():
         if stopped:
@@ -296,7 +296,7 @@ def test_the_report_is_the_summary_and_is_cut_where_github_would_refuse_it(run_s
 
 
 def test_a_report_that_is_a_link_is_not_followed(run_step, tmp_path):
-    """In the container it leads nowhere; on the host it would lead to the keys of this job."""
+    """In the container the link points nowhere; on the host it would point to this job's keys."""
     for target in ("/proc/self/environ", "seen.json", str(tmp_path / "seen.json")):
         seen = run_step({"verdict": "pass"}, links={"report.md": target}, WANDB_API_KEY="key-of-this-job")
         assert "key-of-this-job" not in seen.summary

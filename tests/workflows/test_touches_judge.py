@@ -37,7 +37,7 @@ def repository(tmp_path):
 
 
 def touches(repository, change, event="pull_request", into="main"):
-    """What the action answers for a pull request with this change, merged as GitHub does it."""
+    """Return the action's outputs and log for a pull request with this change, merged as GitHub does it."""
     git(repository, "switch", "-q", "-c", "better")
     change(repository)
     commit(repository, "Better")
@@ -120,7 +120,7 @@ def test_a_pull_request_that_changes_its_judge_is_merged_first(repository, chang
 
 
 def test_a_pull_request_into_a_branch_has_that_branch_s_judge_and_is_merged_first(repository):
-    """It changes the model alone, and what it is judged by is a gate that no one has merged into main."""
+    """It changes only the model, but its gate is one that no one has merged into main."""
     output, log = touches(repository, writes("usecases/glyphs/model.py", "UNITS = 16\n"), into="easy\n::error::x")
     assert output == "touches=true\n"
     assert '"easy\\n::error::x"' in log
@@ -167,7 +167,7 @@ def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it
         built = images.add_bases([images.wanted(ROOT, use_case)[name]])
         assert not {path for image in built for path in image.inputs} & set(harmless), name
     assert not [name for name in harmless if name.startswith((".", "runner/", "steps/", "usecases/", "docker/"))]
-    # What `python -m runner images` loads of this repository, which builds the image that gets the second key.
+    # The modules that `python -m runner images` loads; it builds the image that gets the second key.
     loads = "import runner.__main__, sys; print(*(module.__file__ for module in sys.modules.values() if "
     loads += "str(getattr(module, '__file__', '')).startswith(sys.argv[1])), sep='\\n')"
     done = subprocess.run(
@@ -178,7 +178,7 @@ def test_nothing_that_is_harmless_gets_into_an_image_of_a_step_or_runs_beside_it
 
 
 def test_the_network_that_a_pull_request_may_change_gets_into_no_image_that_may_run_it_but_train_s():
-    """Evaluate of scikit-learn reads it as text; a test of the Dockerfiles holds that no judge imports it."""
+    """For scikit-learn, evaluate reads it as text; a test of the Dockerfiles checks that no judge imports it."""
     for name, use_case in product(push_images_steps(), shipped()):
         model = f"usecases/{use_case}/model.py"
         assert fnmatch(model, script().MODEL)
@@ -197,7 +197,7 @@ def push_images_steps():
 
 
 def test_who_owns_the_judge_owns_every_file_of_it():
-    """The last line of CODEOWNERS that fits a file names its owner; one without a name says that it has no owner."""
+    """The last line of CODEOWNERS that matches a file names its owner; a line without a name means that it has none."""
     lines = [line.split() for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines()]
     rules = [(line[0], line[1:]) for line in lines if line and not line[0].startswith("#")]
 
@@ -206,7 +206,7 @@ def test_who_owns_the_judge_owns_every_file_of_it():
         return fits[-1]
 
     def owned(name, pattern):
-        assert pattern.startswith("/")  # else it would fit at any depth
+        assert pattern.startswith("/")  # otherwise it would match at any depth
         if pattern.endswith("/"):
             return name.startswith(pattern[1:])
         return "/" not in name and fnmatch(name, pattern[1:])

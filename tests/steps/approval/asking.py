@@ -1,4 +1,4 @@
-"""Ask for an approval, or for the name under which it is refused, as promote does."""
+"""Check an approval as promote does, or return the name under which it is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow run of a pull request, for what several files ask of it. The GitHub is that of tests/steps/conftest.py."""
+"""A workflow run of a pull request, which several files test. The fake GitHub is in tests/steps/conftest.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.steps.github import COMMITS, HEAD, PULL, THIS_RUN, commit, open_pull,
 
 @pytest.fixture
 def pull_request(github, monkeypatch):
-    """The run of pull request 7, to which eve pushed last; ada opened it, and carol wrote and dan committed a part."""
+    """The run of pull request 7: ada opened it, carol wrote and dan committed a part, and eve pushed last."""
     monkeypatch.setenv("GITHUB_REF", "refs/pull/7/merge")
     monkeypatch.setenv("GITHUB_ACTOR", "eve")
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "eve")

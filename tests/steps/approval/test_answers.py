@@ -1,5 +1,5 @@
 """
-What GitHub answers is input from outside, and so are the variables that a job is given.
+GitHub's answers are untrusted input, and so are a job's variables.
 
     pytest tests/steps/approval/test_answers.py
 """

@@ -1,5 +1,5 @@
 """
-What evaluate notes of the workflow run that it is a part of.
+What evaluate records about its workflow run.
 
     pytest tests/steps/approval/test_context.py
 """

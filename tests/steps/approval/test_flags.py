@@ -1,5 +1,5 @@
 """
-Which flags are an approval where, and what a person may be called.
+Which flags approve on GitHub and which elsewhere, and which names a person may have.
 
     pytest tests/steps/approval/test_flags.py
 """

@@ -59,7 +59,7 @@ ROLLBACK = "usecases/glyphs/rollback.toml"
 
 
 def rolls_back(github, text='version = "v3"\nreason = "Wrong labels."\n', name=ROLLBACK):
-    """What was merged asks for a rollback; evidence of one to v3."""
+    """The merged change asks for a rollback; return evidence of one to v3."""
     content = base64.b64encode(text.encode()).decode()
     github.answers |= {REVIEWS: [review("bob")], FILES: [file(name)]}
     github.answers[f"/repos/{REPOSITORY}/contents/{ROLLBACK}"] = {"type": "file", "content": content}

@@ -1,5 +1,5 @@
 """
-What GitHub is asked to make: with which token, and what an empty answer means.
+POST requests to GitHub: with which token, and what an empty answer means.
 
     pytest tests/steps/approval/test_posts.py
 """

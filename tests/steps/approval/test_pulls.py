@@ -1,5 +1,5 @@
 """
-Who started or wrote what waits for an approval, and whether it still waits.
+Who started or wrote what waits for an approval, and whether a newer run replaces it.
 
     pytest tests/steps/approval/test_pulls.py
 """

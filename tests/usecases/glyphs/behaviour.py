@@ -1,5 +1,5 @@
 """
-How a model for these digits should behave: the same answer under small changes, and no group of rows left behind.
+How a model for these digits should behave: the same answer after small changes, and no group of rows gets worse.
 
 evaluate asks both models; the gate compares. A shift is not among the changes: one pixel is an eighth of the image.
 """

@@ -1,7 +1,7 @@
 """
 The digits that scikit-learn carries (`sklearn.datasets.load_digits`): 1,797 images of 8 by 8 pixels, values 0 to 16.
 
-They lie inside the installed package, so this use case needs neither a network nor a file of its own.
+They are part of the installed package, so this use case needs neither a network nor its own file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _bytes() -> bytes:
 
 
 def source() -> Source:
-    """Where the rows come from, and the sha256 of that file."""
+    """Return where the rows come from, and the sha256 of that file."""
     return Source("sklearn.datasets.load_digits", hashlib.sha256(_bytes()).hexdigest())
 
 
