@@ -13,9 +13,10 @@ $(if $(filter approve,$(name)),APPROVE,USE_CASE)=$($(name))? No command knows th
 # An inherited PYTHONPATH or PYTHONHOME could put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 
-# For tests: without your W&B variables, with a temporary HOME, but with the Docker engine that you chose.
+# For tests: without your W&B variables, with a temporary HOME, but with the Docker engine that you chose. Bytecode is
+# written, because hundreds of processes would otherwise compile the same sources.
 SEALED = for name in $$(env | sed -n 's/^\(WANDB[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$$name"; done; \
-	unset APPROVE USE_CASE RUNNER; DOCKER_CONFIG="$${DOCKER_CONFIG:-$$HOME/.docker}"; export DOCKER_CONFIG; \
+	unset APPROVE USE_CASE RUNNER PYTHONDONTWRITEBYTECODE; DOCKER_CONFIG="$${DOCKER_CONFIG:-$$HOME/.docker}"; export DOCKER_CONFIG; \
 	HOME=$$(mktemp -d) && export HOME || exit 1; \
 	trap 'rm -rf "$$HOME"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
 
