@@ -5,11 +5,6 @@
 
 VENV_PYTHON = .venv/bin/python
 
-# A name that is written in another way would be ignored.
-MISSPELT = usecase use_case approve
-$(foreach name,$(MISSPELT),$(if $(filter command,$(origin $(name))),$(error $(name)=$($(name)): did you mean \
-$(if $(filter approve,$(name)),APPROVE,USE_CASE)=$($(name))? No command knows the variable `$(name)`)))
-
 # An inherited PYTHONPATH or PYTHONHOME could put other libraries in front of the locked ones.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from modelgate import config
 from modelgate.errors import StepError
-from runner import approval, engine, executors, images, loop, pipeline, status, typed
+from runner import approval, engine, environment, executors, images, loop, pipeline, status, typed
 from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse
 from runner.flags import STEP_FLAGS, parse_args
 from runner.folder import Folder, remove
@@ -52,6 +52,8 @@ def parse_options(args: argparse.Namespace, argv: Sequence[str], environ: Mappin
         raise WrongUse(f"WANDB={wandb!r} is neither `embedded` nor `own`", "leave it out for the embedded server")
     if (runner := environ.get("RUNNER") or "processes") not in ("processes", "docker"):
         raise WrongUse(f"RUNNER={runner!r} is neither `processes` nor `docker`", "leave it out for processes")
+    if wandb == "own":
+        environ = {**environ, "WANDB_BASE_URL": environment.find_own_host(environ)}
     use_case = read_setting("use_case", "USE_CASE")
     if use_case is not None:
         config.require(use_case)
@@ -166,6 +168,7 @@ def clean(options: Options) -> int:
 
 def run_command(argv: Sequence[str], stop: Stop) -> int:
     """Do what the command line asks, and return the exit code."""
+    typed.refuse_misspelt(os.environ)
     args = parse_args(argv, os.environ)
     if args.command == "images":
         return make_images(args, os.environ, stop)

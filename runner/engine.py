@@ -51,7 +51,8 @@ def _build_unreachable(address: str, answer: str) -> EngineUnusable:
             f"you are not permitted to use the Docker engine at {address}",
             "ask to be added to the group `docker` (this is as powerful as root), or run without containers: make run",
         )
-    reason = answer.splitlines()[-1] if answer else "there was no answer"
+    lines = [line for line in answer.splitlines() if not line.startswith("template:")]  # docker's own, about --format
+    reason = lines[-1] if lines else "there was no answer"
     return EngineUnusable(f"no Docker engine answers at {address}: {reason}", WITHOUT)
 
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import ast
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from runner.errors import WrongUse
 
 # What a process needs to start, and to download rows through a proxy.
 PASSED_ON = (
@@ -28,6 +32,8 @@ PASSED_ON = (
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _NOT_BY_PROXY = ("NO_PROXY", "no_proxy")
+# In a process of its own, because the import takes a second and reads the settings of the user.
+_FIND_HOST = "from wandb.sdk import wandb_setup; print(wandb_setup.singleton().settings.base_url)"
 # Folders of this machine. An image has its own.
 _FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
 
@@ -115,7 +121,7 @@ def build_own_in_container(inherited: Mapping[str, str]) -> Variables:
     wanted = [name for name in inherited if name.startswith("WANDB_") and name not in _FOLDERS]
     wanted += [*_PROXIES, *_NOT_BY_PROXY, "GITHUB_ACTIONS"]
     values = {name: inherited[name] for name in wanted if name in inherited}
-    return Variables(values, inherited=frozenset(values))
+    return Variables(values, inherited=frozenset(values) - {"WANDB_BASE_URL"})
 
 
 def to_download(inherited: Mapping[str, str], *, not_by_proxy: str) -> Variables:
@@ -132,6 +138,24 @@ def build_own(inherited: Mapping[str, str]) -> dict[str, str]:
     """
     theirs = {name: value for name, value in inherited.items() if name.startswith("WANDB_")}
     return build_base(inherited) | theirs | {name: inherited[name] for name in ("GITHUB_ACTIONS",) if name in inherited}
+
+
+def find_own_host(inherited: Mapping[str, str]) -> str:
+    """
+    Return the user's own W&B: WANDB_BASE_URL, or else what the SDK's settings name. Raise WrongUse if the SDK does
+    not say it.
+    """
+    if host := inherited.get("WANDB_BASE_URL"):
+        return host
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", _FIND_HOST], env=build_own(inherited), capture_output=True, text=True
+    )
+    if answer.returncode != 0 or not answer.stdout.startswith("http"):
+        raise WrongUse(
+            f"the wandb SDK does not say which W&B it uses: {answer.stderr.strip().rpartition(chr(10))[2]}",
+            "set WANDB_BASE_URL",
+        )
+    return answer.stdout.strip()
 
 
 def select_notification(inherited: Mapping[str, str]) -> dict[str, str]:

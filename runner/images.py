@@ -315,6 +315,9 @@ class _Build:
         hint = "fix the problem in the lines above, or run without containers: make run"
         if "buildx" in output or "BuildKit" in output:
             hint = "install docker-buildx, which this `docker` command needs, or run without containers: make run"
+        base = self.image.arguments.get("BASE")
+        if base and f"> [internal] load metadata for {base}:" in output:  # BuildKit names the step that failed
+            hint = f"name a base image that Docker can pull; now BASE_IMAGE={base}"
         raise BuildFailed(f"the image of {self.image.name} could not be built{output}", hint)
 
     def end(self) -> None:

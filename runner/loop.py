@@ -498,7 +498,7 @@ def _ask_consent(options: Options, settings: Config) -> None:
         return
     if not approval.is_on_terminal():
         raise WrongUse(
-            "WANDB=own writes to your W&B, and there is no terminal to ask on", "to agree in advance, add --yes"
+            "WANDB=own writes to your W&B, and there is no terminal to ask on", "to agree in advance, add ARGS=--yes"
         )
     if not approval.confirm("Continue?", options.stop):
         raise Interrupted("nothing was written")

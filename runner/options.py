@@ -11,11 +11,9 @@ from runner.folder import Folder
 from runner.pipeline import Flags
 from runner.processes import Stop
 
-OWN_DEFAULT_HOST = "https://api.wandb.ai"
-
 
 class Options(NamedTuple):
-    """`environ` is the environment as it was inherited."""
+    """`environ` is the environment as it was inherited; with the user's own W&B, WANDB_BASE_URL is always set in it."""
 
     root: Path
     folder: Folder
@@ -34,7 +32,7 @@ class Options(NamedTuple):
     @property
     def host(self) -> str | None:
         """Return the W&B to write to, if it is the user's own."""
-        return (self.environ.get("WANDB_BASE_URL") or OWN_DEFAULT_HOST) if self.own else None
+        return self.environ["WANDB_BASE_URL"] if self.own else None
 
     def format_again(self, use_case: str | None) -> str:
         """The line that runs the same command again, for this use case."""

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socketserver
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from runner import engine
-from runner.errors import EngineUnusable
+from runner import engine, images
+from runner.errors import BuildFailed, EngineUnusable
+from runner.processes import Stop
 from tests import own
 from tests.engine import references, to_the_engine
 from tests.serving import until
@@ -117,6 +119,22 @@ def test_no_engine_answers(checkout: Checkout, command: str) -> None:
     assert "error: no Docker engine answers at unix:///nowhere/docker.sock" in output
     assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
     assert "Traceback" not in output and checkout.calls() == []
+
+
+def test_what_docker_says_about_its_own_format_is_not_the_reason(monkeypatch):
+    output = "Cannot connect to the Docker daemon.\ntemplate: :1:7: executing at <.SecurityOptions>: nil pointer\n"
+    monkeypatch.setattr(engine, "ask", lambda *args: subprocess.CompletedProcess(args, 1, "", output))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    with pytest.raises(EngineUnusable, match=r"unix:///nowhere: Cannot connect to the Docker daemon\.$"):
+        engine.require()
+
+
+def test_a_base_image_that_cannot_be_pulled_is_named_by_its_variable():
+    references()  # there is an engine
+    wanted = images.wanted(ROOT, None, base="localhost:9/nothing:1")
+    with pytest.raises(BuildFailed) as refused:
+        images.prepare(ROOT, [wanted[images.SERVER]], Stop())
+    assert refused.value.hint == "name a base image that Docker can pull; now BASE_IMAGE=localhost:9/nothing:1"
 
 
 def test_a_rootless_engine(checkout: Checkout, command: str, short: Path) -> None:

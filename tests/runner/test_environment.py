@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from wandb.sdk.lib.urls import DEFAULT_BASE_URL
 
 from .conftest import Checkout, Terminal
 
@@ -122,7 +123,7 @@ OWN = {"WANDB": "own", "WANDB_BASE_URL": "https://wandb.example", "WANDB_API_KEY
 def test_own_wandb_without_terminal_is_refused_until_somebody_says_yes(checkout: Checkout) -> None:
     code, output = checkout.runner("run", "--use-case", "glyphs", **OWN)
     assert code == 2
-    assert "to agree in advance, add --yes" in output
+    assert "to agree in advance, add ARGS=--yes" in output
     for word in ("https://wandb.example", "team", "model-registry-dev", "wandb-registry-model/glyphs-dev"):
         assert word in output
     assert KEY not in output
@@ -162,6 +163,33 @@ def test_approval_goes_to_the_wandb_that_was_evaluated_on(checkout: Checkout) ->
     assert checkout.runner("approve", APPROVE="ada", **OWN)[0] == 0
     assert checkout.call("promote")["env"]["WANDB_BASE_URL"] == "https://wandb.example"
     assert checkout.pids("server") == []
+
+
+def test_own_wandb_without_an_address_is_the_one_that_the_sdk_would_use_and_every_step_gets_it(checkout):
+    settings = checkout.home / ".config/wandb/settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[default]\nbase_url = https://wandb.from-the-settings.example\n")
+    without = {name: value for name, value in OWN.items() if name != "WANDB_BASE_URL"}
+    code, output = checkout.runner("run", "--use-case", "glyphs", "--yes", APPROVE="ada", **without)
+    assert code == 0, output
+    assert "host      https://wandb.from-the-settings.example" in output
+    for name in ("build", "train", "link", "evaluate", "promote"):
+        assert checkout.call(name)["env"]["WANDB_BASE_URL"] == "https://wandb.from-the-settings.example", name
+    settings.unlink()
+    own_default = DEFAULT_BASE_URL  # of the SDK
+    assert f"host      {own_default}" in checkout.runner("run", "--use-case", "glyphs", **without)[1]
+
+
+@pytest.mark.parametrize("name, meant", [("USECASE", "USE_CASE"), ("APPROVER", "APPROVE"), ("RUNER", "RUNNER")])
+def test_a_variable_that_make_would_ignore_is_refused_if_it_is_almost_one_of_ours(checkout, name, meant):
+    code, output = checkout.runner("run", MAKEFLAGS=f" -- ROWS_CSV=a ARGS=--note\\ {name}=in-it {name}=glyphs")
+    assert (code, checkout.calls()) == (2, [])
+    assert f"no command knows the variable {name}" in output and f"did you mean {meant}?" in output
+
+
+def test_a_variable_of_another_name_is_left_to_the_use_case(checkout):
+    code, output = checkout.runner("status", MAKEFLAGS=" -- ROWS_CSV=a.csv ARGS=--note\\ USECASE=b USE_CASE=glyphs")
+    assert code == 0, output
 
 
 def test_wandb_that_is_neither_is_refused(checkout: Checkout) -> None:

@@ -13,6 +13,8 @@ import sys
 
 import pytest
 
+from runner import typed
+
 from .conftest import VERSION, Checkout, given_to
 
 FLAGS_OF_EVERY_STEP = [
@@ -418,6 +420,14 @@ def test_a_run_that_was_interrupted_names_the_line_that_continues_it(checkout: C
     output = checkout.runner("status")[1]
     assert f"stopped before the first step finished; no verdict   (to continue: {line})" in output
     assert f"to continue: {line}" in checkout.runner("approve", APPROVE="ada")[1]
+
+
+def test_the_line_that_continues_names_the_use_case_that_was_asked_for_before_anything_ran():
+    argv, environ = ["run", "--epochs", "3"], {"USE_CASE": "glyphs", "RUNNER": "docker"}
+    line = 'make run USE_CASE=glyphs RUNNER=docker ARGS="--epochs 3"'
+    assert typed.format_again(argv, environ, None) == line
+    flag = 'make run RUNNER=docker ARGS="--epochs 3 --use-case other"'
+    assert typed.format_again([*argv, "--use-case", "other"], environ, None) == flag
 
 
 def test_a_promotion_that_was_interrupted_names_the_line_that_completes_it(checkout: Checkout) -> None:
