@@ -24,7 +24,6 @@ MAY_WRITE = {
     ("model.yml", "audit"): {"issues"},
     ("pipeline.yml", "done"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
-    ("judge.yml", "judge"): {"checks"},
     ("comment.yml", "comment"): {"checks", "pull-requests"},
     ("docs.yml", "deploy"): {"id-token", "pages"},
     ("release.yml", "images"): {"packages"},
@@ -209,7 +208,7 @@ def a_check_has_one_name(files: Files) -> Findings:
     """A ruleset knows a check by its job's name alone, so no two jobs of a pull request share one."""
     seen: dict[str, str] = {}
     for file, name, job in jobs(files):
-        if {"pull_request", "merge_group"} & file.content["on"].keys():
+        if {"pull_request", "pull_request_target", "merge_group"} & file.content["on"].keys():
             first = seen.setdefault(job["name"], f"{file.name}: {name}")
             yield first, None if first == f"{file.name}: {name}" else f"{file.name}: {name} is called like {first}"
 
@@ -270,8 +269,26 @@ def names_of_secrets(value: object) -> set[str]:
 
 
 def no_trigger_runs_strangers_code_with_secrets(files: Files) -> Findings:
+    """
+    `pull_request_target` starts judge.yml alone: it checks out main's actions, of no other commit or repository, may
+    only read, is in no environment, names no secret, and runs only those actions.
+    """
     for file in of_workflows(files):
-        yield file.name, "pull_request_target" if "pull_request_target" in file.content["on"] else None
+        if "pull_request_target" not in file.content["on"]:
+            yield file.name, None
+            continue
+        checkout, *others = [step for _, step in file.steps()]
+        good = (
+            file.name == "judge.yml"
+            and all(
+                job["permissions"] == {"contents": "read"} and "environment" not in job for job in file.jobs.values()
+            )
+            and not names_of_secrets(file.content)
+            and checkout["uses"].startswith("actions/checkout@")
+            and checkout["with"] == {"persist-credentials": "false", "sparse-checkout": ".github/actions"}
+            and all(re.fullmatch(r"python3 \.github/actions/[\w/.-]+", step.get("run", "")) for step in others)
+        )
+        yield file.name, None if good else f"{file.name}: pull_request_target"
 
 
 def only_promote_deploys(files: Files) -> Findings:

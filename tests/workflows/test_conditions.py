@@ -217,11 +217,6 @@ MISSING = {"needs": {"changed": {"result": "failure"}}}
 UNTOUCHED = next(step["if"] for _, step in workflows()["pipeline.yml"].steps() if "untouched" in step.get("with", {}))
 
 
-@pytest.mark.parametrize(("event", "looks"), [("pull_request", True), ("push", False), ("merge_group", False)])
-def test_main_looks_at_the_files_of_a_pull_request(event, looks):
-    assert holds(condition("judge.yml", "judge"), github("workflow_run", workflow_run={"event": event})) == looks
-
-
 STEPS = {
     UNTOUCHED: [
         (FOUND | github("merge_group"), True),
@@ -249,7 +244,6 @@ def test_every_condition_is_in_a_table_here():
     assert jobs == {
         ("ci.yml", "done"),
         ("comment.yml", "comment"),
-        ("judge.yml", "judge"),
         *(("model.yml", name) for name in ("attest", "audit", "build", "evaluate", "promote", "report")),
         *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
         ("predict.yml", "images"),

@@ -157,6 +157,20 @@ RULES = [
         "  KEY: ${{ secrets.WANDB_API_KEY }}\n  WANDB_ENTITY:",
     ),
     Rule(no_trigger_runs_strangers_code_with_secrets, 2, "ci.yml", "  pull_request:\n", "  pull_request_target:\n"),
+    *(
+        Rule(no_trigger_runs_strangers_code_with_secrets, 2, "judge.yml", old, new)
+        for old, new in (
+            (
+                "          sparse-checkout: .github/actions\n",
+                "          ref: ${{ github.event.pull_request.head.sha }}\n",
+            ),
+            ("      contents: read # the action", "      contents: write # the action"),
+            ("    timeout-minutes: 10\n", "    environment: training\n"),
+            ("${{ github.token }}", "${{ secrets.DATA_TOKEN }}"),
+            ("run: python3 .github/actions/", "run: make -C .github/actions/"),
+        )
+    ),
+    Rule(a_check_has_one_name, 5, "judge.yml", "    name: judge untouched\n", "    name: models\n"),
     Rule(an_approval_waits_apart, 3, "model.yml", "group: promote-${{ github.run_id }}-", "group: promote-"),
     Rule(an_approval_waits_apart, 3, "pipeline.yml", "number || github.run_id }}", "number }}"),
     Rule(promote_asks_github, 1, "model.yml", "toJSON(vars.APPROVAL || 'github')", "toJSON(github.actor)"),
