@@ -21,6 +21,10 @@ def main(args):
         state = json.load(file)
     if state.get("down"):
         sys.exit("error connecting to api.github.com")
+    if state.get("logged_out"):
+        print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
+        print("Alternatively, populate the GH_TOKEN environment variable with a token.", file=sys.stderr)
+        return 4
     if args[0] == "api" and "--method" not in args:
         path, _, query = args[1].partition("?")
         return answer(page(state.get(path, 404), dict(pair.split("=") for pair in query.split("&") if pair)))

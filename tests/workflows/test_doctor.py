@@ -92,7 +92,17 @@ def test_an_enterprise_has_reviewers_in_private_too(github, good):
         (lambda s: s[AT]["permissions"].update(admin=False), ["acme/models"], 2, "you do not administer"),
         (lambda s: s.update({f"{AT}/actions/permissions": 403}), ["acme/models"], 2, "is not permitted"),
         (lambda s: s.update(down=True), ["acme/models"], 3, "was not answered"),
-        (lambda s: None, ["models"], 2, "is not a repository"),
+        (lambda s: s.update(logged_out=True), ["acme/models"], 3, "`gh` is not logged in\nhint: run: gh auth login\n"),
+        (lambda s: s.update({AT: 401}), ["acme/models"], 3, "`gh` is not logged in\nhint: run: gh auth login\n"),
+        (lambda s: None, [""], 2, "no repository is named\nhint: set REPO=owner/name\n"),
+        (lambda s: None, ["models"], 2, "'models' is not a repository name\nhint: set REPO=owner/name\n"),
+        (lambda s: None, ["acme/models", "--approval", "foo"], 2, "--approval: invalid choice: 'foo'"),
+        (
+            lambda s: None,
+            ["acme/models", "--promote-from", "foo"],
+            2,
+            "variables of make: make github-setup ARGS=--help",
+        ),
         (lambda s: None, ["acme/.."], 2, "is not a repository"),
         (lambda s: None, ["acme/models", "--approval", "merge", "--promote-from", "pr"], 2, "does not go with"),
         (lambda s: None, ["acme/models", "--reviewer", "nobody"], 2, "there is no user 'nobody'"),
@@ -107,8 +117,11 @@ def test_a_mistake_is_named(github, good, spoil, args, code, message):
     assert github.run("doctor", *args) == code
     assert message in github.output
     assert "hint: " in github.output
+    assert "usage:" not in github.output
 
 
-def test_without_gh_it_says_where_to_get_it(github, tmp_path):
-    assert github.run("doctor", "acme/models", PATH=str(tmp_path / "nothing")) == 3
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_without_gh_it_says_where_to_get_it_and_what_works_without(github, tmp_path, flags):
+    assert github.run("doctor", "acme/models", *flags, PATH=str(tmp_path / "nothing")) == 3
     assert "https://cli.github.com" in github.output
+    assert "only `make github-setup ARGS=--dry-run` works without it" in github.output

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 
@@ -17,6 +18,7 @@ from tests import own
 from tests.steps.published import whole
 from tests.workflows.acting import others_actions
 from tests.workflows.differences import DIFFERENCES
+from tests.workflows.files import ROOT
 from tests.workflows.repository import AT, FRESH, KEYS, github, good, is_set_up, policies, production, ruled
 from tools.github.actions import OTHERS_ACTIONS
 
@@ -40,10 +42,15 @@ def test_a_fresh_repository_is_set_up_and_the_second_time_changes_nothing(github
     assert [row["name"] for row in patterns] == ["main", "refs/pull/*/merge"]
 
 
-def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(github):
-    folder = github.clone / "usecases/other"
+def add_use_case(github, name):
+    """Another use case, with its own environment."""
+    folder = github.clone / "usecases" / name
     shutil.copytree(github.clone / "usecases/glyphs", folder)
-    own.edit(folder / "config.toml", ("[build]", '[approval]\nenvironment = "production-other"\n\n[build]'))
+    own.edit(folder / "config.toml", ("[build]", f'[approval]\nenvironment = "production-{name}"\n\n[build]'))
+
+
+def test_each_use_case_has_an_environment_with_its_own_reviewers_and_second_key(github):
+    add_use_case(github, "other")
     args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
     assert github.run("setup", *args, "--dry-run") == 0
     for name in ("production", "production-other"):
@@ -76,6 +83,39 @@ def test_without_a_terminal_a_secret_is_left_and_named(github):
     assert github.run("setup", "acme/models", "--reviewer", "bob", "--entity", "acme") == 1
     assert "not set: there is no value for WANDB_PROMOTE_KEY" in github.output
     assert not [call for call in github.changes() if call["words"][0] == "secret"]
+
+
+def test_the_second_key_is_asked_for_once_and_stored_for_every_use_case(github):
+    add_use_case(github, "other")
+    args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
+    assert github.setup_on_a_terminal(*args, answers=KEYS) == 0, github.output
+    stored = {call["words"][4]: call["given"] for call in github.changes() if call["words"][:2] == ["secret", "set"]}
+    one, two = KEYS.values()
+    assert stored == {"training": one, "production": two, "production-other": two}
+    assert github.output.count("  WANDB_PROMOTE_KEY: ") == 1
+
+
+def test_the_second_key_is_not_the_first(github):
+    one = KEYS["WANDB_API_KEY"]
+    answers = {"WANDB_API_KEY": one, "WANDB_PROMOTE_KEY": one}
+    args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
+    assert github.setup_on_a_terminal(*args, answers=answers) == 1
+    assert "not set: it is the same as the other key" in github.output
+    assert [call["words"][2] for call in github.changes() if call["words"][0] == "secret"] == ["WANDB_API_KEY"]
+
+
+def test_a_dry_run_says_how_many_things_a_person_has_to_do(github):
+    assert github.run("setup", "acme/models", "--dry-run") == 1
+    assert github.output.count("  by hand: ") == 2  # the reviewers, and the W&B team
+    assert github.output.endswith("Nothing was changed. 2 to do by hand, see above.\n")
+
+
+def test_the_help_names_each_variable_that_make_passes_on(github):
+    (recipe,) = re.findall(r"^github-setup github-doctor:\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    variables = set(re.findall(r"\$\$\{?([A-Z_]+)", recipe))
+    assert len(variables) == 7
+    assert github.run("setup", "--help") == 0
+    assert set(re.findall(r"make:\s+([A-Z_]+)=", github.output)) == variables
 
 
 def test_a_dry_run_prints_every_call_and_makes_none(github):
@@ -152,7 +192,7 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
         )
         # make itself exits 2 for whatever a recipe's exit code is
         assert (done.returncode != 0) == (code != 0), done.stderr
-        assert ("is not a repository" in done.stderr) == (code == 2)
+        assert ("hint: set REPO=owner/name" in done.stderr) == (code == 2)
     assert not (github.clone / "pwned").exists()
 
 

@@ -4,6 +4,8 @@ Set up a repository on GitHub for these workflows, or show what it lacks.
     python3 -m tools.github doctor owner/name
     python3 -m tools.github setup owner/name --reviewer bob --reviewer acme/ml --entity acme [--dry-run]
 
+`make github-doctor` and `make github-setup` pass on the variables that you set: the help of each flag names its variable.
+
 Both use the same list: each requirement, what is there now, and the call that fixes it. `doctor` prints the
 differences, and `setup` makes the calls. So a second `setup` changes nothing, and `--dry-run` prints what the first
 would do.
@@ -22,6 +24,7 @@ import argparse
 import re
 import shutil
 import sys
+from typing import NoReturn
 
 from tools.github.doctor import report_differences
 from tools.github.gh import Refused, assumed
@@ -31,34 +34,55 @@ from tools.github.wanted import Wanted, list_environments
 MAX_REVIEWERS = 6
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refused(message, "to list the flags, and the variables of make: make github-setup ARGS=--help")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python3 -m tools.github",
         description="Set up a repository on GitHub for these workflows, or show what it lacks.",
         epilog="example: python3 -m tools.github setup acme/models --reviewer bob --entity acme --dry-run",
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=("doctor", "setup"), help="show what is missing, or fix it")
-    parser.add_argument("repository", metavar="OWNER/NAME")
-    parser.add_argument("--reviewer", action="append", default=[], metavar="LOGIN|ORG/TEAM", help="who may approve")
-    parser.add_argument("--entity", metavar="NAME", help="the W&B team that owns the project")
-    parser.add_argument("--base-url", metavar="URL", help="a W&B of your own, for example https://wandb.example.org")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="the repository (make: REPO=)")
+    parser.add_argument(
+        "--reviewer",
+        action="append",
+        default=[],
+        metavar="LOGIN|ORG/TEAM",
+        help="who may approve (make: REVIEWERS=, several in quotes, separated by spaces)",
+    )
+    parser.add_argument("--entity", metavar="NAME", help="the W&B team that owns the project (make: ENTITY=)")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="a W&B of your own, for example https://wandb.example.org (make: BASE_URL=)"
+    )
     parser.add_argument(
         "--approval",
         choices=("github", "merge"),
-        help="approval by the environment's reviewers, or by the merged review",
+        help="approval by the environment's reviewers, or by the merged review (make: APPROVAL=)",
     )
-    parser.add_argument("--promote-from", choices=("pr", "main"), help="whether a pull request may promote")
-    parser.add_argument("--environment", metavar="NAME", help="the only environment for --reviewer (default: all)")
-    parser.add_argument("--dry-run", action="store_true", help="print the calls, but make none")
+    parser.add_argument(
+        "--promote-from", choices=("pr", "main"), help="whether a pull request may promote (make: PROMOTE_FROM=)"
+    )
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="the only environment for --reviewer; by default, all (make: ENVIRONMENT=)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="setup: print the calls, but make none")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
     try:
+        args = parse_args(argv)
+        if not args.repository:
+            raise Refused("no repository is named", "set REPO=owner/name")
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", args.repository):
-            raise Refused(f"{args.repository!r} is not a repository name", "write it as owner/name")
+            raise Refused(f"{args.repository!r} is not a repository name", "set REPO=owner/name")
         reviewers = tuple(word for text in args.reviewer for word in text.split())
         if len(reviewers) > MAX_REVIEWERS:
             raise Refused(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 PAGE = 100
 VARIABLES_PAGE = 30  # GitHub returns at most this many at once
 MAIN = "main"
+NOT_LOGGED_IN = 4  # gh's exit code; `gh help exit-codes`
 
 
 class Refused(Exception):
@@ -43,7 +44,11 @@ def run(arguments: tuple[str, ...], stdin: str | None = None) -> subprocess.Comp
     try:
         return subprocess.run(["gh", *arguments], input=stdin or "", capture_output=True, text=True, check=False)
     except OSError as error:
-        raise Refused(f"`gh` is not installed ({error.strerror})", "install it: https://cli.github.com", 3) from error
+        raise Refused(
+            f"`gh` is not installed ({error.strerror})",
+            "install it: https://cli.github.com; only `make github-setup ARGS=--dry-run` works without it",
+            3,
+        ) from error
 
 
 def get(path: str) -> Any:
@@ -55,6 +60,8 @@ def get(path: str) -> Any:
         return json.loads(done.stdout)
     if "HTTP 404" in done.stderr:
         return None
+    if done.returncode == NOT_LOGGED_IN or "HTTP 401" in done.stderr:
+        raise Refused("`gh` is not logged in", "run: gh auth login", 3)
     last_line = (done.stderr.strip().splitlines() or ["nothing"])[-1]
     if "HTTP 403" in done.stderr and "Upgrade to" in done.stderr:
         raise NotOnPlan(
