@@ -22,7 +22,7 @@ MAY_WRITE = {
     ("model.yml", "report"): {"checks", "pull-requests"},
     ("model.yml", "promote"): {"deployments"},
     ("model.yml", "audit"): {"issues"},
-    ("pipeline.yml", "done"): {"checks"},
+    ("pipeline.yml", "models"): {"checks"},
     ("model.yml", "attest"): {"attestations", "id-token", "packages"},
     ("comment.yml", "comment"): {"checks", "pull-requests"},
     ("docs.yml", "deploy"): {"id-token", "pages"},

@@ -84,17 +84,17 @@ def test_promote_asks_whom_it_should(case):
 @pytest.mark.parametrize(
     ("event", "head", "login", "action", "jobs"),
     [
-        ("push", "", "", None, ["changed", "model", "done"]),
-        ("merge_group", "", "", None, ["changed", "model", "done"]),
-        ("schedule", "", "", None, ["changed", "model", "done"]),
-        ("workflow_dispatch", "", "", None, ["changed", "model", "done"]),
-        ("pull_request", "team/models", "ada", "opened", ["changed", "model", "done"]),
+        ("push", "", "", None, ["changed", "model", "models"]),
+        ("merge_group", "", "", None, ["changed", "model", "models"]),
+        ("schedule", "", "", None, ["changed", "model", "models"]),
+        ("workflow_dispatch", "", "", None, ["changed", "model", "models"]),
+        ("pull_request", "team/models", "ada", "opened", ["changed", "model", "models"]),
         ("pull_request", "team/models", "ada", "closed", []),
-        ("pull_request", "eve/models", "eve", "synchronize", ["changed", "fork", "done"]),
+        ("pull_request", "eve/models", "eve", "synchronize", ["changed", "fork", "models"]),
         ("pull_request", "eve/models", "eve", "closed", []),
-        ("pull_request", "team/models", "dependabot[bot]", "reopened", ["changed", "fork", "done"]),
+        ("pull_request", "team/models", "dependabot[bot]", "reopened", ["changed", "fork", "models"]),
         ("pull_request", "team/models", "dependabot[bot]", "closed", []),
-        ("pull_request", "eve/models", "dependabot[bot]", "opened", ["changed", "fork", "done"]),
+        ("pull_request", "eve/models", "dependabot[bot]", "opened", ["changed", "fork", "models"]),
     ],
 )
 @pytest.mark.parametrize("models", ['[{"name": "mnist"}]', "[]"])
@@ -104,16 +104,16 @@ def test_who_has_no_secrets_runs_the_loop_without(event, head, login, action, jo
     contexts = github(event, head=head, login=login, action=action)
     contexts |= {"needs": {"changed": {"result": "success", "outputs": {"models": models}}}}
     runs = {name: holds(job["if"], contexts) for name, job in pipeline.jobs.items()}
-    runs = {name: runs[name] and (name in ("changed", "done") or runs["changed"]) for name in runs}
-    expected = [name for name in jobs if models != "[]" or name in ("changed", "done")]
+    runs = {name: runs[name] and (name in ("changed", "models") or runs["changed"]) for name in runs}
+    expected = [name for name in jobs if models != "[]" or name in ("changed", "models")]
     assert [name for name in pipeline.jobs if runs[name]] == expected
 
 
 def test_the_last_job_runs_whatever_became_of_the_others():
     pipeline = workflows()["pipeline.yml"]
-    assert pipeline.jobs["done"]["needs"] == [name for name in pipeline.jobs if name != "done"]
+    assert pipeline.jobs["models"]["needs"] == [name for name in pipeline.jobs if name != "models"]
     for status in ("success", "failure", "cancelled"):
-        assert holds(condition("pipeline.yml", "done"), github("push"), **{status: True})
+        assert holds(condition("pipeline.yml", "models"), github("push"), **{status: True})
         assert holds(condition("ci.yml", "done"), github("push"), **{status: True})
 
 
@@ -245,7 +245,7 @@ def test_every_condition_is_in_a_table_here():
         ("ci.yml", "done"),
         ("comment.yml", "comment"),
         *(("model.yml", name) for name in ("attest", "audit", "build", "evaluate", "promote", "report")),
-        *(("pipeline.yml", name) for name in ("changed", "done", "fork", "model")),
+        *(("pipeline.yml", name) for name in ("changed", "fork", "model", "models")),
         ("predict.yml", "images"),
         ("docs.yml", "site"),
         *(("release.yml", name) for name in ("attest", "release")),

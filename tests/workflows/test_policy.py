@@ -11,6 +11,7 @@ this file checks what GitHub would enforce.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -242,3 +243,35 @@ def test_the_page_names_every_permission_secret_and_variable_and_no_other():
         assert who == (everybody - named if documented[permission].startswith("all but") else named), permission
     environments = {name: documented[name].partition("`, ")[0].strip("`") for name in secrets}
     assert environments == {name: where.replace(PRODUCTION, "production") for name, where in SECRETS.items()}
+
+
+def test_the_page_says_how_long_each_job_of_ci_may_take():
+    page = (ROOT / "docs/how-to/github.md").read_text()
+    table = page.partition("| job of `ci.yml` | minutes |")[2].partition("\n\n")[0]
+    listed = {name: (rest, minutes) for name, rest, minutes in re.findall(r"^\| `(\w+)`(.*) \| (\d+) \|$", table, re.M)}
+    jobs = workflows()["ci.yml"].jobs
+    assert {name: minutes for name, (_, minutes) in listed.items()} == {
+        name: job["timeout-minutes"].split()[0] for name, job in jobs.items()
+    }
+    assert {name for name, (rest, _) in listed.items() if rest == ", for each of two versions of Python"} == {
+        name for name, job in jobs.items() if len(job.get("strategy", {}).get("matrix", {}).get("python", [])) == 2
+    }
+
+
+def test_a_copy_may_delete_the_tests_of_ci_as_the_page_says():
+    """`done` then needs `lint` alone, and its shell still refuses what did not succeed."""
+    page = (ROOT / "docs/how-to/github.md").read_text()
+    assert "delete the jobs `test`, `prove` and `coverage` from\n`ci.yml`, and write `needs: [lint]`" in page
+    done = workflows()["ci.yml"].jobs["done"]
+    assert set(done["needs"]) == {"lint", "test", "prove"}
+    (step,) = done["steps"]
+    for results, code in (
+        ("success", 0),
+        ("success success success", 0),
+        ("success failure success", 1),
+        ("success skipped", 1),
+        ("cancelled", 1),
+        ("", 1),
+    ):
+        command = ["bash", "-e", "-c", step["run"]]
+        assert subprocess.run(command, env={"RESULTS": results}, stdout=subprocess.DEVNULL).returncode == code

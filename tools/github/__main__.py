@@ -4,7 +4,7 @@ Set up a repository on GitHub for these workflows, or show what it lacks.
     python3 -m tools.github doctor owner/name
     python3 -m tools.github setup owner/name --reviewer bob --reviewer acme/ml --entity acme [--dry-run]
 
-`make github-doctor` and `make github-setup` pass on the variables that you set: the help of each flag names its variable.
+`make github-doctor` and `make github-setup` pass on the variables that you set: `--help` names the one of each flag.
 
 Both use the same list: each requirement, what is there now, and the call that fixes it. `doctor` prints the
 differences, and `setup` makes the calls. So a second `setup` changes nothing, and `--dry-run` prints what the first
@@ -24,7 +24,6 @@ import argparse
 import re
 import shutil
 import sys
-from typing import NoReturn
 
 from tools.github.doctor import report_differences
 from tools.github.gh import Refused, assumed
@@ -32,18 +31,14 @@ from tools.github.setup import ask_without_echo, set_up
 from tools.github.wanted import Wanted, list_environments
 
 MAX_REVIEWERS = 6
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused(message, "to list the flags, and the variables of make: make github-setup ARGS=--help")
+APPROVALS, SOURCES = ("github", "merge"), ("pr", "main")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="python3 -m tools.github",
         description="Set up a repository on GitHub for these workflows, or show what it lacks.",
-        epilog="example: python3 -m tools.github setup acme/models --reviewer bob --entity acme --dry-run",
+        epilog="example: make github-setup REPO=acme/models REVIEWERS=bob ENTITY=acme ARGS=--dry-run",
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=("doctor", "setup"), help="show what is missing, or fix it")
@@ -61,11 +56,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--approval",
-        choices=("github", "merge"),
+        metavar="|".join(APPROVALS),
         help="approval by the environment's reviewers, or by the merged review (make: APPROVAL=)",
     )
     parser.add_argument(
-        "--promote-from", choices=("pr", "main"), help="whether a pull request may promote (make: PROMOTE_FROM=)"
+        "--promote-from",
+        metavar="|".join(SOURCES),
+        help="whether a pull request may promote (make: PROMOTE_FROM=)",
     )
     parser.add_argument(
         "--environment",
@@ -77,12 +74,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     try:
-        args = parse_args(argv)
         if not args.repository:
             raise Refused("no repository is named", "set REPO=owner/name")
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", args.repository):
             raise Refused(f"{args.repository!r} is not a repository name", "set REPO=owner/name")
+        check_choice("APPROVAL", args.approval, APPROVALS)
+        check_choice("PROMOTE_FROM", args.promote_from, SOURCES)
         reviewers = tuple(word for text in args.reviewer for word in text.split())
         if len(reviewers) > MAX_REVIEWERS:
             raise Refused(
@@ -102,6 +101,11 @@ def main(argv: list[str] | None = None) -> int:
     except Refused as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return error.code
+
+
+def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise Refused(f"{name}={value}: must be {' or '.join(choices)}", f"set {name}={choices[0]}, or leave it out")
 
 
 if __name__ == "__main__":

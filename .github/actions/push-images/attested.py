@@ -1,6 +1,6 @@
 """
 Say whether this repository's images are attested: those of a public repository are, and those of any other if ATTEST
-is true.
+is true. This checks no attestation: push_images.py does, with `gh attestation verify`, before it reuses an image.
 
 action.yml passes its inputs as variables. Needs only Python. This asks GitHub, because the event of a schedule does not
 name the repository: https://github.com/docker/metadata-action/issues/184
