@@ -49,6 +49,7 @@ help:
 	@echo 'make github-setup   set up a GitHub repository: environments, reviewers, rules, variables, secrets'
 	@echo '                REPO=owner/name REVIEWERS="login org/team" ENTITY=team [ARGS=--dry-run]'
 	@echo '                ENVIRONMENT=production-digits   set REVIEWERS only for this environment'
+	@echo '                ARGS=--help                     list the other variables'
 	@echo 'make github-doctor  what a GitHub repository still lacks   (REPO=owner/name)'
 	@echo
 	@echo 'For developers of modelgate:'
