@@ -194,6 +194,17 @@ def test_a_closed_pull_request_starts_nothing(workspace):
     assert (ran.code, ran.jobs, did) == (0, {}, {})
 
 
+def test_main_judges_the_files_of_a_commit_that_is_not_checked_out(workspace):
+    main, head = acting.git(workspace.root, "rev-parse", "HEAD"), "a" * 40
+    pull = {"number": 7, "head": {"ref": "better", "sha": head}, "base": {"ref": "main"}}
+    for name, result in (("README.md", "success"), (".github/workflows/pipeline.yml", "failure")):
+        answer = {"merge_base_commit": {"sha": main}, "files": [{"filename": name}]}
+        workspace.github.answers[f"{workspace.github.at}/compare/{main}...{head}"] = answer
+        ran, _ = workspace.act("pull_request_target", "judge.yml", action="opened", number=7, pull_request=pull)
+        assert ran.jobs == {"judge untouched": result}, ran.log[-3000:]
+    assert name in ran.job_logs["judge untouched"]
+
+
 def test_a_dispatch_of_what_does_not_exist_ends_in_the_first_job(workspace):
     ran, did = workspace.act(
         "workflow_dispatch", inputs={"use_case": "nothing", "promote": "true", "no_cache": "false"}
