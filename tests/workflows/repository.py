@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,7 @@ class GitHub:
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.clone)
+            signal.alarm(60)  # a question that no one answers ends it
             command = [sys.executable, "-m", "tools.github", "setup", *args]
             os.execve(sys.executable, command, self.environ())  # noqa: S606
         shown, waiting = b"", list(answers.items())
