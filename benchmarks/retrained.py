@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.gate import Trainings
 from modelgate import config, predictions, usecase
+from modelgate.answering import Model
 from modelgate.frameworks import keras_format
 from modelgate.rows.dataset import Dataset
 
@@ -47,7 +48,7 @@ def train_and_ask(use_case: str, dataset: Dataset, seed: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         keras_format.save(model, path)
-        predicted = predictions.ask(keras_format, path, dataset.x_eval, variations)
+        predicted = predictions.ask(Model(keras_format, keras_format.load(path)), 0, dataset.x_eval, variations)
     return np.stack([predicted.answers.argmax(axis=1), *predicted.varied.values()])
 
 

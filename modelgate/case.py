@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modelgate import config, datasets, frameworks, judging, predictions, usecase
+from modelgate import answering, config, datasets, frameworks, judging, predictions
 from modelgate.cli import log
 from modelgate.errors import StepError
 from modelgate.gate.policy import Policy
@@ -56,7 +56,7 @@ class Case:
     trained_by: lineage.Origin
     subject: Subject
     parts: tuple[ModuleType, ...]
-    picture: Callable[[Any], Any] | None
+    data: ModuleType
 
     @property
     def reference(self) -> Reference:
@@ -70,6 +70,12 @@ class Case:
     @property
     def evaluations(self) -> str:
         return f"{self.home}/{evaluation.get_name(self.settings.name)}"
+
+    @property
+    def commit(self) -> str:
+        """The commit that the version was evaluated at when it was in production; empty if it never was."""
+        entry = ledger.find_last_in_production(self.promotions, self.version.digest)
+        return str(entry.content.get("commit") or "") if entry else ""
 
     @property
     def drops(self) -> float:
@@ -107,7 +113,7 @@ def ask_both(case: Case, use: Use, choose: Choose) -> Answers:
         trained_on = None
         if trained:
             trained_on = form.TrainedOn(pin(trained[0]), sum(len(other) for other in learned), near_duplicates=near)
-        model_format, trusted = frameworks.load_format(settings.framework), usecase.read_trusted(settings.name)
+        model_format = frameworks.load_format(settings.framework)
         file = model_format.MODEL_FILE
         candidate = files.fetch(use(case.reference), file, folder / "candidate")
         theirs = files.fetch(use(Reference.pin(production)), file, folder / "production") if production else None
@@ -116,8 +122,13 @@ def ask_both(case: Case, use: Use, choose: Choose) -> Answers:
         model_format.start(seed=0, threads=1)
         variations = {name: predictions.take(x, chosen) for name, x in subject.vary(rows.x).items()}
         x = predictions.take(rows.x, chosen)
-        ours = predictions.ask(model_format, candidate.path, x, variations, trusted)
-        other = predictions.ask(model_format, theirs.path, x, variations, trusted) if theirs else None
+        model = answering.load(settings, candidate.path, case.data, str(case.reference))
+        model.require_schema(case.data, case.commit)
+        ours = predictions.ask(model, candidate.path.stat().st_size, x, variations)
+        other = None
+        if production and theirs:
+            model = answering.load(settings, theirs.path, case.data, str(Reference.pin(production)))
+            other = predictions.ask(model, theirs.path.stat().st_size, x, variations)
         hashes = form.Hashes(candidate.sha256, rows_sha256)
         return Answers(rows, hashes, trained_on, () if may_repeat else seen, chosen, ours, other)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from modelgate.answering import Model
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate import comparison as differences
 from modelgate.gate import leakage
@@ -109,22 +109,18 @@ def find_leaking(rows: Rows) -> tuple[str, ...]:
     return leakage.find_leaks(list_columns(take(rows.x, chosen)), rows.y[chosen]) if hasattr(rows.x, "columns") else ()
 
 
-def ask(
-    model_format: ModuleType, model_path: Path, rows: Any, variations: dict[str, Any], trusted: Sequence[str] = ()
-) -> Predictions:
+def ask(model: Model, size_bytes: int, rows: Any, variations: dict[str, Any]) -> Predictions:
     """
-    Load a model and get its answers.
+    Get a model's answers.
 
-    model_format: a module of `modelgate.frameworks`. rows, variations: x of the eval rows, as they are and varied.
-    trusted: the types that the use case lets a model's file hold.
+    size_bytes: of its file. rows, variations: x of the eval rows, as they are and varied.
     """
-    model = model_format.load(model_path, trusted)
-    model_format.predict(model, rows[:FIRST_ROWS])
+    model.ask(rows[:FIRST_ROWS])
     began = time.perf_counter()
-    answers = model_format.predict(model, rows)
+    answers = model.ask(rows)
     latency_ms = 1000 * (time.perf_counter() - began) / len(rows)
-    varied = {name: _name_classes(model_format.predict(model, changed)) for name, changed in variations.items()}
-    return Predictions(answers, varied, latency_ms, model_path.stat().st_size)
+    varied = {name: _name_classes(model.ask(changed)) for name, changed in variations.items()}
+    return Predictions(answers, varied, latency_ms, size_bytes)
 
 
 def _name_classes(answers: Any) -> Any:

@@ -163,7 +163,7 @@ class Follower:
             model = before.model
         else:
             began = time.monotonic()
-            model = self._load(cached.model)
+            model = self._load(cached)
             log("loaded", seconds=round(time.monotonic() - began, 3), from_disk=from_disk, **cached.description)
         self.running = Running(cached.description, cached.collection, model, cached.verified_at, from_disk)
         self._metrics.set_running(cached.description)
@@ -171,11 +171,12 @@ class Follower:
             self._metrics.swaps.inc()
             log("swapped", before=before.description["version"], now=cached.description["version"])
 
-    def _load(self, path: Path) -> Model:
+    def _load(self, cached: CachedModel) -> Model:
         if self._format is None:
             self._format = frameworks.load_format(self._settings.framework)
             self._format.start(seed=0, threads=1)  # as evaluate did
-        model = answering.load(self._settings, path, self._data)
+        model = answering.load(self._settings, cached.model, self._data, cached.description["version"])
+        model.require_schema(self._data)
         example = {item["name"]: tensors.read(item) for item in self.interface.build_example()["inputs"]}
         model.answer(self.interface.read_rows(example))
         return model

@@ -21,9 +21,10 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,7 +254,7 @@ def collect_case(
         trained_by,
         subject=Subject.load(settings.task, settings.gate.metric, data, behaviour),
         parts=(behaviour, data) if behaviour else (data,),
-        picture=getattr(data, "picture", None),
+        data=data,
     )
 
 
@@ -359,7 +360,7 @@ def judge(
     )
     outcomes = judging.restore_outcomes(evidence)
     report = page.report(form.as_json(evidence), outcomes, scores, case.policy)
-    logged = log_evaluation(run, evidence, outcomes, scores, case.policy, answers.rows.x, case.picture, report, inputs)
+    logged = log_evaluation(run, evidence, outcomes, scores, case.policy, answers.rows.x, case.data, report, inputs)
     return evidence, logged, report
 
 
@@ -370,13 +371,11 @@ def log_evaluation(
     scores: Scores,
     policy: Policy,
     x: Any,
-    picture: Callable[[Any], Any] | None,
+    data: ModuleType,
     report: str,
     inputs: str,
 ) -> Artifact:
-    """Log metrics and charts to the run, and the evidence as an artifact version. x: the eval rows. picture: one as
-    uint8.
-    """
+    """Log metrics and charts to the run, and the evidence as an artifact version. x: the eval rows."""
     content = form.as_json(evidence)
     artifact = wandb.Artifact(
         evaluation.get_name(evidence.use_case),
@@ -390,7 +389,7 @@ def log_evaluation(
         logs |= {f"eval/production_{name}": value for name, value in theirs.items()}
     if page.complete(outcomes):
         logs |= charts.draw(scores, policy)
-        artifact.add(charts.draw_predictions(scores, policy, x, picture), "predictions")
+        artifact.add(charts.draw_predictions(scores, policy, x, getattr(data, "picture", None)), "predictions")
         if not scores.is_regression:
             artifact.add(charts.draw_confusion(scores), "confusion_matrix")
     run.log(logs)

@@ -211,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         model_format = frameworks.load_format(settings.framework)
         log(f"importing {model_format.NAME}")
         model_format.start(seed=0, threads=1)  # as evaluate did
-        model = answering.load(settings, version.model, data)
+        model = answering.load(settings, version.model, data, version.version)
+        model.require_schema(data, version.commit)
         counted = answer_all(args.input, settings, data, model, version, part)
 
         # 3) first the run, then the file: a file of answers always has its run

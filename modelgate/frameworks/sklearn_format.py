@@ -80,6 +80,7 @@ def fit(
         progress(f"{type(model).__name__}: {len(training.y)} rows to learn from", {})
         model = model.fit(training.x, training.y)
     _require_task(model, task)
+    _require_columns(model, training.x)
     progress("fitted", {"train/score": float(model.score(training.x, training.y))})
     return model
 
@@ -96,6 +97,27 @@ def _require_task(model: Any, task: str) -> None:
         hint = "use another estimator, or wrap it in sklearn.calibration.CalibratedClassifierCV"
         message = f"{name} has no predict_proba, but {task} needs the probability of each class"
         raise StepError("model_of_another_task", message, hint, WRONG_USE)
+
+
+def _require_columns(model: Any, x: Any) -> None:
+    """Refuse a model of a table that did not learn all of its columns by their names, as only a `fit` of model.py can
+    do: later, no one could tell which rows the model can answer.
+    """
+    if not hasattr(x, "columns") or not hasattr(model, "n_features_in_"):
+        return
+    learned = [str(name) for name in getattr(model, "feature_names_in_", ())]
+    if learned != list(x.columns):
+        name = type(model).__name__
+        lacking = [column for column in x.columns if column not in learned]
+        message = (
+            f"{name} was not fitted with {_format_names(lacking)}, which the rows have" if learned and lacking else ""
+        )
+        raise StepError(
+            "model_of_other_columns",
+            message or f"{name} was not fitted with the columns of the rows and their names",
+            "fit it with training.x as it is; a ColumnTransformer in the model can leave columns out",
+            WRONG_USE,
+        )
 
 
 def predict(model: Any, rows: Any) -> Any:

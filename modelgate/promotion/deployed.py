@@ -57,6 +57,11 @@ class Deployed:
         """Return the number of the entry, as v3; `unapproved` for a trial."""
         return f"v{self.entry.number}" if self.entry else UNAPPROVED
 
+    @property
+    def commit(self) -> str:
+        """Return the commit that the version was evaluated at; empty if it is not known."""
+        return str(self.entry.content.get("commit") or "") if self.entry else ""
+
     def as_json(self) -> dict[str, Any]:
         """Return what each answer, run and readiness page says about it."""
         return {

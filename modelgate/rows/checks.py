@@ -6,7 +6,7 @@ Each check is a function that yields what is wrong. Its name is the name of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ def _describe_shape(rows: Rows, dtype: type) -> str:
     return "" if y.shape == (len(rows.x),) else f"is {y.shape} for {len(rows.x)} rows"
 
 
-# --- rows ------------------------------------------------------------------------------------------------------------
+# --- rows and columns ------------------------------------------------------------------------------------------------
 
 
 def name_rows(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
@@ -107,3 +107,10 @@ def name_rows(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
     shown = ", ".join(map(str, rows[:SHOWN]))
     rest = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"row{'s' if len(rows) > 1 else ''} {shown}{rest}"
+
+
+def name_columns(names: Sequence[object]) -> str:
+    """Format `the columns 'age', 'sex' and 3 more`."""
+    shown = ", ".join(repr(name)[:100] for name in names[:SHOWN])
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"

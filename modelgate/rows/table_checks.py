@@ -17,6 +17,7 @@ from modelgate.rows.checks import (
     label_known,
     label_present,
     list_splits,
+    name_columns,
     name_rows,
     run_checks,
     target_dtype,
@@ -54,10 +55,10 @@ def table_columns(dataset: Dataset, data: ModuleType) -> Iterator[str]:
         if tables.TARGET in names:
             yield f"x_{split} has a column {tables.TARGET!r}, but the file uses this name for the targets"
         if undeclared := [name for name in names if name not in data.SCHEMA.columns]:
-            yield f"x_{split} has {_join(undeclared)}, which SCHEMA does not declare"
+            yield f"x_{split} has {name_columns(undeclared)}, which SCHEMA does not declare"
         missing = [name for name, column in data.SCHEMA.columns.items() if column.required and name not in names]
         if missing:
-            yield f"x_{split} lacks {_join(missing)}, which SCHEMA declares"
+            yield f"x_{split} lacks {name_columns(missing)}, which SCHEMA declares"
     if list(dataset.x_train.columns) != list(dataset.x_eval.columns):
         yield "x_train and x_eval do not have the same columns in the same order"
 
@@ -134,12 +135,6 @@ def row_in_both(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     if text := name_rows(is_in_training(dataset.x_eval, dataset.x_train, tables.hash_rows)):
         hint = "if rows repeat naturally, set rows_may_repeat = true below [data] in config.toml"
         yield f"x_eval repeats rows of x_train in {text}; {hint}"
-
-
-def _join(names: list[Any]) -> str:
-    shown = ", ".join(map(repr, names[:SHOWN]))
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"
 
 
 def _format(x: Any) -> str:

@@ -19,6 +19,7 @@ STEPS = """
 import sys, tempfile
 from pathlib import Path
 from modelgate import config, predictions, usecase
+from modelgate.answering import Model
 from modelgate.gate import metrics
 from tests import own
 from modelgate.frameworks import keras_format
@@ -38,7 +39,7 @@ model = keras_format.fit(dataset.training, part, hyperparameters, settings.task,
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.keras"
     keras_format.save(model, path)
-    asked = predictions.ask(keras_format, path, dataset.x_eval, {})
+    asked = predictions.ask(Model(keras_format, keras_format.load(path)), 0, dataset.x_eval, {})
 print(f"loss {metrics.compute_loss(dataset.y_eval, asked.answers):.4f}")
 print(f"accuracy {metrics.compute_accuracy(dataset.y_eval, asked.answers):.6f}")
 """

@@ -13,6 +13,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from modelgate.errors import StepError
@@ -128,6 +129,30 @@ def test_a_model_that_cannot_answer_the_task_is_wrong_use(name, task, message):
     with pytest.raises(StepError, match=message) as refused:
         sklearn_format.fit(TRAINING, part(build_model=lambda seed: model_class()), {"seed": 0}, task, ignore)
     assert (refused.value.name, refused.value.exit_code) == ("model_of_another_task", 2)
+
+
+@pytest.mark.parametrize(
+    ("fitted_on", "said"),
+    [
+        (lambda x: x[["b"]], "Pipeline was not fitted with a, which the rows have"),
+        (lambda x: x.to_numpy(), "Pipeline was not fitted with the columns of the rows and their names"),
+        (lambda x: x[["b", "a"]], "Pipeline was not fitted with the columns of the rows and their names"),
+    ],
+)
+def test_a_fit_that_leaves_out_columns_or_their_names_is_wrong_use(fitted_on, said):
+    """Later, no one could tell which rows the model can answer, and a file has its columns in any order."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+
+    def fit(training):
+        columns = make_column_transformer(("passthrough", [-1]))
+        return make_pipeline(columns, Ridge()).fit(fitted_on(training.x), training.y)
+
+    training = Rows(pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}), np.array([0.0, 1.0]))
+    with pytest.raises(StepError, match=said) as refused:
+        sklearn_format.fit(training, part(fit=fit), {}, "tabular-regression", ignore)
+    assert (refused.value.name, refused.value.exit_code) == ("model_of_other_columns", 2)
 
 
 def test_the_answers_of_a_regression_are_numbers():

@@ -12,8 +12,10 @@ import socket
 import threading
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
+import pandera.pandas as pa
 import pytest
 import tritonclient.http as triton
 import wandb
@@ -229,6 +231,26 @@ def test_a_version_that_does_not_verify_is_not_loaded_and_readiness_says_why(ser
     version.aliases.append("production")
     version.save()
     until(lambda: service.ready["problem"] is None, "the end of it")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda schema: schema.remove_columns(["mean_area"]), "was trained with the column 'mean_area', which SCHEMA "),
+        (lambda schema: schema.add_columns({"hour": pa.Column(float)}), "declares the column 'hour', which "),
+    ],
+)
+def test_a_version_of_other_columns_is_not_loaded_and_readiness_says_so_without_a_traceback(
+    service, tmp_path, caplog, change, message
+):
+    settings, data = config.load(USE_CASE), usecase.load_part(USE_CASE, "data")
+    changed = SimpleNamespace(CLASSES=data.CLASSES, SCHEMA=change(data.SCHEMA))
+    follower = Follower(settings, settings.collection, changed, tmp_path, Metrics(), 0.02)
+    follower.start()
+    until(lambda: follower.problem, "the problem")
+    follower.stop()
+    assert follower.problem.name == "schema_changed" and message in str(follower.problem)
+    assert follower.running is None and not [record for record in caplog.records if record.exc_info]
 
 
 def test_while_a_problem_lasts_wandb_is_asked_less_and_less_often(project, tmp_path):
