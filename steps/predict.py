@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,16 @@ def answer_all(
     row.
     """
     expected, total = incoming.read_expected(settings.task, data), row_files.count(path)
+    columns = row_files.read_columns(path, settings.task, data, partial(is_reserved, model.classes))
+    if columns.carried.names:
+        log(f"carried through to the answers: {to_line(', '.join(columns.carried.names))}")
     counted = Counted(model.classes)
     began = last_logged = time.monotonic()
-    with Answers(to, model.classes, version) as answers:
-        for x in row_files.read_batches(path, settings.task, data):
+    with Answers(to, model.classes, version, columns.carried) as answers:
+        for x, carried in row_files.read_batches(path, settings.task, data, columns):
             expected.require(x, counted.rows)
             predicted = model.answer(x)
-            answers.write(predicted, counted.rows)
+            answers.write(predicted, counted.rows, carried)
             counted.add(predicted)
             if (now := time.monotonic()) - last_logged >= TELL_EVERY_S:
                 last_logged = now
@@ -88,6 +92,11 @@ def answer_all(
         raise StepError("no_rows", f"--input {str(path)!r} has no rows", "choose a file with rows", WRONG_USE)
     log(describe_progress(counted.rows, total, time.monotonic() - began))
     return counted.as_json()
+
+
+def is_reserved(classes: Sequence[str], name: str) -> bool:
+    """Whether the answers themselves have, or with other classes could have, a column of this name."""
+    return name in ("row", "answer", "version", "ledger_entry") or bool(classes and name.startswith("p_"))
 
 
 def describe_progress(rows: int, total: int | None, seconds: float) -> str:
@@ -122,25 +131,29 @@ class Counted:
 
 
 class Answers:
-    """A Parquet file of answers, written batch by batch; the version is in each row and in the file's metadata."""
+    """
+    A Parquet file of answers, written batch by batch; the version is in each row and in the file's metadata.
 
-    def __init__(self, path: Path, classes: tuple[str, ...], version: Deployed) -> None:
+    carried: the columns of the input that are in it, too, as a pyarrow schema.
+    """
+
+    def __init__(self, path: Path, classes: tuple[str, ...], version: Deployed, carried: Any) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         metadata = {f"modelgate.{name}": str(value) for name, value in version.as_json().items()}
         label = pa.dictionary(pa.int32(), pa.string())
-        kinds: list[Any] = [("row", pa.int64()), ("answer", label if classes else pa.float64())]
+        kinds: list[Any] = [("row", pa.int64()), *carried, ("answer", label if classes else pa.float64())]
         kinds += [(f"p_{name}", pa.float32()) for name in classes]
         kinds += [("version", label), ("ledger_entry", label)]
         self._pa, self._classes, self._version = pa, pa.array(classes, pa.string()), version
         self._schema = pa.schema(kinds, metadata=metadata)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
-    def write(self, answers: Any, first: int) -> None:
-        """Write answers to rows. The first row has this number."""
+    def write(self, answers: Any, first: int, carried: Sequence[Any]) -> None:
+        """Write answers to rows. The first row has this number. carried: the other columns of the rows."""
         pa, count = self._pa, len(answers)
-        columns = [pa.array(np.arange(first, first + count, dtype=np.int64))]
+        columns = [pa.array(np.arange(first, first + count, dtype=np.int64)), *carried]
         if len(self._classes):
             columns.append(self._label(self._classes, answers.argmax(axis=1)))
             columns += [pa.array(np.ascontiguousarray(answers[:, index])) for index in range(len(self._classes))]

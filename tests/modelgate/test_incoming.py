@@ -129,15 +129,21 @@ def test_images_and_texts_are_held_to_what_build_asks_of_them():
 DATA = SimpleNamespace(SCHEMA=SCHEMA)
 
 
+def read(path, task, data):
+    """The batches of a file, as predict reads them."""
+    columns = row_files.read_columns(path, task, data, lambda name: False)
+    return [batch.x for batch in row_files.read_batches(path, task, data, columns)]
+
+
 def test_a_csv_has_the_types_that_the_schema_declares_in_every_batch(tmp_path, monkeypatch):
     """A batch whose floats all look like whole numbers, and one without a text."""
     monkeypatch.setattr(row_files, "BATCH_ROWS", 2)
     (tmp_path / "rows.csv").write_text("mass,height,year,island,name\n1,1,2000,,x\n,2,2001,,y\n1.5,3,2002,Dream,z\n")
-    read = list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", DATA))
-    assert [len(batch) for batch in read] == [2, 1]
-    for batch in read:
+    batches = read(tmp_path / "rows.csv", "tabular-regression", DATA)
+    assert [len(batch) for batch in batches] == [2, 1]
+    for batch in batches:
         table().require(batch)
-    assert read[0]["mass"].tolist()[0] == 1.0 and read[1]["year"].tolist() == [2002]
+    assert batches[0]["mass"].tolist()[0] == 1.0 and batches[1]["year"].tolist() == [2002]
 
 
 @pytest.mark.parametrize(
@@ -151,14 +157,39 @@ def test_a_csv_has_the_types_that_the_schema_declares_in_every_batch(tmp_path, m
 def test_a_value_of_a_csv_that_is_not_of_its_type_is_named(tmp_path, row, name, message):
     (tmp_path / "rows.csv").write_text(f"mass,height,year,island,name\n{row}\n")
     with pytest.raises(Refused, match=message) as stopped:
-        list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", DATA))
+        read(tmp_path / "rows.csv", "tabular-regression", DATA)
     assert stopped.value.name == name
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_of_a_file_of_texts_only_the_texts_reach_the_model(tmp_path, kind):
+    frame = pd.DataFrame({"id": ["007", "NA"], "text": ["some text", "more"]}).set_index("id")
+    path = tmp_path / f"rows.{kind}"
+    frame.to_csv(path) if kind == "csv" else frame.to_parquet(path)
+    columns = row_files.read_columns(path, "text-classification", SimpleNamespace(), lambda name: False)
+    (batch,) = row_files.read_batches(path, "text-classification", SimpleNamespace(), columns)
+    assert (batch.x, columns.carried.names) == (["some text", "more"], ["id"])
+    assert [array.to_pylist() for array in batch.carried] == [["007", "NA"]]
+    (tmp_path / "rows.csv").write_text("id,txt\n1,one\n")
+    with pytest.raises(Refused, match="column 'text' is missing; the file has 'txt': did you mean 'text'") as stopped:
+        read(tmp_path / "rows.csv", "text-classification", SimpleNamespace())
+    assert stopped.value.column == "text"
+
+
+def test_a_file_with_a_column_twice_is_refused(tmp_path):
+    (tmp_path / "rows.csv").write_text("mass,mass,height,year,island,name\n1,2,3,2000,Dream,x\n")
+    with pytest.raises(Refused, match="column 'mass' appears twice"):
+        read(tmp_path / "rows.csv", "tabular-regression", DATA)
+
+
+HEAD = b"mass,height,year,island,name\n"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "task"),
     [
-        ("rows.csv", b"a,b\n1,2,3\n1\n1,2,3,4\n", "tabular-regression"),
+        ("rows.csv", HEAD + b"1,2,2000,Dream,x\n1\n1,2,3,4,5,6\n", "tabular-regression"),
+        ("rows.csv", HEAD + b"0,1,2,2000,Dream,x\n", "tabular-regression"),  # pandas would take the first for an index
         ("rows.csv", b"\xff\xfe\x00", "tabular-regression"),
         ("rows.csv", b"", "tabular-regression"),
         ("rows.parquet", b"no parquet", "tabular-regression"),
@@ -168,5 +199,5 @@ def test_a_value_of_a_csv_that_is_not_of_its_type_is_named(tmp_path, row, name, 
 def test_a_damaged_file_is_refused_and_not_a_traceback(tmp_path, name, content, task):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(StepError) as stopped:
-        list(row_files.read_batches(tmp_path / name, task, DATA))
+        read(tmp_path / name, task, DATA)
     assert (stopped.value.name, stopped.value.exit_code) == ("input_unreadable", 2)

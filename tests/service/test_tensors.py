@@ -98,6 +98,14 @@ def test_the_example_of_each_kind_is_a_request_in_its_form():
     TIMES.validate(TIMED.read_rows(tensors.parse(json.dumps(example).encode(), None).inputs))
 
 
+def read_csv(path):
+    """The rows of a file of times, as predict reads them."""
+    data = SimpleNamespace(SCHEMA=TIMES)
+    columns = row_files.read_columns(path, "tabular-regression", data, lambda name: False)
+    (batch,) = row_files.read_batches(path, "tabular-regression", data, columns)
+    return batch.x
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(tmp_path, binary):
     texts = {
@@ -106,7 +114,7 @@ def test_a_time_is_a_text_that_the_service_reads_as_predict_reads_it_from_a_csv(
         "due": ["2026-03-04", "2026-04-04T00:00:00", "2026-04-04 00:00"],
     }
     pd.DataFrame(texts).to_csv(tmp_path / "rows.csv", index=False)
-    (of_file,) = row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES))
+    of_file = read_csv(tmp_path / "rows.csv")
     inputs = [tensors.Tensor(name, "BYTES", np.array(values, dtype=object)) for name, values in texts.items()]
     frame = TIMED.read_rows(sent(*inputs, binary=binary).inputs)
     pd.testing.assert_frame_equal(frame, of_file)
@@ -141,7 +149,7 @@ def test_a_text_that_is_no_time_is_refused_by_a_file_and_by_the_service_in_the_s
     texts = {"signed_up": "2026-03-04", "seen": "2026-03-04T15:30Z", "due": "2026-03-04"} | {name: text}
     pd.DataFrame([texts]).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(Refused) as of_file:
-        list(row_files.read_batches(tmp_path / "rows.csv", "tabular-regression", SimpleNamespace(SCHEMA=TIMES)))
+        read_csv(tmp_path / "rows.csv")
     inputs = [tensors.Tensor(key, "BYTES", np.array([value], dtype=object)) for key, value in texts.items()]
     with pytest.raises(Refused) as of_service:
         TIMED.read_rows(sent(*inputs, binary=False).inputs)

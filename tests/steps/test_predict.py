@@ -219,7 +219,12 @@ WRONG = {
     ),  # its range refuses it first
     "type": (lambda rows: rows.assign(mean_area=rows[AREA].astype(str)), AREA, "is str, not float64"),
     "table_columns": (lambda rows: rows.drop(columns=AREA), AREA, "is missing"),
-    "undeclared": (lambda rows: rows.assign(extra=1), "extra", "SCHEMA does not declare the column 'extra'"),
+    "misspelt": (
+        lambda rows: rows.rename(columns={AREA: "mean_aera"}),
+        AREA,
+        "the file has 'mean_aera': did you mean 'mean_area'",
+    ),
+    "reserved": (lambda rows: rows.assign(p_maybe=1.0), "p_maybe", "the name of a column of the answers"),
 }
 
 
@@ -232,12 +237,36 @@ def test_a_row_that_breaks_the_schema_is_refused_by_its_column_and_the_answers_s
     for name, (change, column, message) in WRONG.items():
         with pytest.raises(Refused, match=message) as stopped:
             answered(change(table))
-        check = {"undeclared": "table_columns", "row_infinite": "in_range"}.get(name, name)
+        check = {"misspelt": "table_columns", "reserved": "table_columns", "row_infinite": "in_range"}.get(name, name)
         assert (stopped.value.name, stopped.value.column, stopped.value.exit_code) == (check, column, 1)
         assert list(output.parent.iterdir()) == [output] and output.read_bytes() == before
     with pytest.raises(Refused, match=r"column 'mean_area' is not float64 \('wide'\) in row 100") as stopped:
         answered(table.assign(mean_area=table[AREA].astype(object).where(table.index != 100, "wide")), kind="csv")
     assert (stopped.value.name, len(predictions("table"))) == ("type", runs)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_that_the_schema_does_not_declare_is_carried_through_unchanged_and_never_reaches_the_model(
+    answered, table, output, monkeypatch, capsys, kind
+):
+    answered(table, kind=kind)
+    plain = pd.read_parquet(output)
+    ids = [f"{number:04}" if number % 50 else ("NA", "", "null", "0x")[number // 50] for number in range(200)]
+    more = table.assign(
+        order_id=ids, worst_of=pd.Categorical(["a", "b"] * 100), seen=pd.Timestamp("2026-03-04", tz="UTC")
+    )
+    if kind == "parquet":
+        more["order_id"] = [b"\x00" + text.encode() if text else None for text in ids]  # of any type, and missing
+        more["price"] = np.nan
+    monkeypatch.setattr("modelgate.row_files.BATCH_ROWS", 64)
+    answered(more[more.columns[::-1]], kind=kind)
+    answers = pd.read_parquet(output)
+    carried = [name for name in more.columns[::-1] if name not in table]
+    assert list(answers) == ["row", *carried, *plain.columns[1:]]
+    expected = more[carried] if kind == "parquet" else more[carried].astype(str)
+    pd.testing.assert_frame_equal(answers[carried], expected, check_dtype=kind == "parquet", check_categorical=False)
+    pd.testing.assert_frame_equal(answers[plain.columns], plain)
+    assert f"carried through to the answers: {', '.join(carried)}\n" in capsys.readouterr().err
 
 
 def test_a_trial_says_so_in_every_answer(step, answered, table, shared_results, output):
