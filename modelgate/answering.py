@@ -14,8 +14,7 @@ import numpy as np
 from modelgate import frameworks, usecase
 from modelgate.config import Config
 from modelgate.errors import StepError
-from modelgate.rows.checks import name_columns
-from modelgate.text import to_line
+from modelgate.text import name_columns, to_line
 
 
 class Model(NamedTuple):

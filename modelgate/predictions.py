@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from modelgate import usecase
 from modelgate.answering import Model
 from modelgate.errors import WRONG_USE, StepError
 from modelgate.gate import comparison as differences
@@ -18,6 +20,7 @@ from modelgate.gate import metrics as measures
 from modelgate.gate.policy import Policy
 from modelgate.gate.scores import REGRESSION, Pair, Scores
 from modelgate.rows.dataset import Rows
+from modelgate.text import to_line
 
 FIRST_ROWS = 256  # for a first call, which is not timed because it compiles
 # A column of a table with at most this many values gives a group of rows per value; at most this many columns do.
@@ -59,12 +62,17 @@ class Subject(NamedTuple):
 
     def vary(self, x: Any) -> dict[str, Any]:
         """Return varied rows whose truth is unchanged, by name."""
-        return dict(self.behaviour.variations(x)) if hasattr(self.behaviour, "variations") else {}  # type: ignore[union-attr]
+        if self.behaviour is None or not hasattr(self.behaviour, "variations"):
+            return {}
+        with _report_errors(self.behaviour):
+            return dict(self.behaviour.variations(x))
 
     def list_slices(self, rows: Rows) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
         """Return the groups that the use case names, and the categories of a table: numbers (N,), and their names."""
-        own = self.behaviour.slices(rows.x, rows.y) if hasattr(self.behaviour, "slices") else {}  # type: ignore[union-attr]
-        numbers, names = {}, {}
+        own, numbers, names = {}, {}, {}
+        if self.behaviour is not None and hasattr(self.behaviour, "slices"):
+            with _report_errors(self.behaviour):
+                own = dict(self.behaviour.slices(rows.x, rows.y))
         for column, groups in (_find_categories(rows.x) | own).items():
             if np.asarray(groups).dtype.kind in "iu":
                 numbers[column] = groups
@@ -72,6 +80,17 @@ class Subject(NamedTuple):
                 categories, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
                 numbers[column], names[column] = codes.astype(np.int16), tuple(categories.tolist())
         return numbers, names
+
+
+@contextmanager
+def _report_errors(behaviour: ModuleType) -> Iterator[None]:
+    """Turn what a use case's behaviour.py raises into one sentence and exit code 2."""
+    try:
+        yield
+    except Exception as error:
+        message = to_line(f"{usecase.locate_error(behaviour, error)}: {type(error).__name__}: {error}")
+        hint = "fix behaviour.py, or the rows that it cannot handle"
+        raise StepError("behaviour_failed", message, hint, WRONG_USE) from error
 
 
 def _find_categories(x: Any) -> dict[str, Any]:

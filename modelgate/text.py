@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 MAX_CHARS = 500
+_SHOWN = 10  # names in a list; the rest are counted
 # The special characters within a line of Markdown. An underscore within a word is not special.
 _MARKUP = re.compile(r"[\\`*\[\]<>&~|$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
@@ -33,3 +35,10 @@ def to_markdown(text: object, limit: int = MAX_CHARS) -> str:
 def to_code(text: object, limit: int = MAX_CHARS) -> str:
     """Return the same as code, in which GitHub does not look for names of people."""
     return f"`{to_line(str(text).replace('`', ' '), limit)}`"
+
+
+def name_columns(names: Sequence[object]) -> str:
+    """Format `the columns 'age', 'sex' and 3 more`."""
+    shown = ", ".join(to_line(repr(name), 100) for name in names[:_SHOWN])
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"

@@ -72,7 +72,8 @@ def report_data_errors(data: ModuleType) -> Iterator[None]:
     except NotEnoughRows as error:
         raise StepError("too_many_rows", to_line(error), "ask for fewer rows", WRONG_USE) from error
     except Exception as error:
-        message = to_line(f"{usecase.locate_error(data, error)}: {type(error).__name__}: {error}")
+        meaning = " (there is no such column or key)" if isinstance(error, KeyError) else ""
+        message = to_line(f"{usecase.locate_error(data, error)}: {type(error).__name__}: {error}{meaning}")
         if isinstance(error, (OSError, EOFError, zipfile.BadZipFile, zlib.error)):
             raise StepError("source_unreadable", message, "check the source that it reads", UNREACHABLE) from error
         hint = (

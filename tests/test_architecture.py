@@ -38,7 +38,7 @@ MAY_IMPORT = {
         "modelgate.tracking.arrays",
         "modelgate.errors",
     },
-    "modelgate/rows": {"modelgate.rows", "modelgate.errors", "modelgate.tracking.arrays"},
+    "modelgate/rows": {"modelgate.rows", "modelgate.errors", "modelgate.text", "modelgate.tracking.arrays"},
     "modelgate/templates": {"modelgate.rows"},
     "modelgate/tracking": {"modelgate.tracking", "modelgate.gate", "modelgate.config", "modelgate.errors"},
     "modelgate/promotion": {

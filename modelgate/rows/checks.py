@@ -6,9 +6,9 @@ Each check is a function that yields what is wrong. Its name is the name of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,9 +75,11 @@ def label_present(dataset: Dataset, data: ModuleType) -> Iterator[str]:
 
 def target_dtype(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
     """Check that targets are float64, one per row."""
-    for split, rows in list_splits(dataset):
-        if problem := _describe_shape(rows, np.float64):
-            yield f"y_{split} {problem}"
+    problems = [
+        f"y_{split} {problem}" for split, rows in list_splits(dataset) if (problem := _describe_shape(rows, np.float64))
+    ]
+    # A text in one split makes the targets of both texts: name the splits that have it.
+    yield from [problem for problem in problems if " in row" in problem] or problems
 
 
 def target_finite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
@@ -92,11 +94,21 @@ def target_finite(dataset: Dataset, _data: ModuleType) -> Iterator[str]:
 def _describe_shape(rows: Rows, dtype: type) -> str:
     y = np.asarray(rows.y)
     if y.dtype != dtype:
-        return f"is {y.dtype}, not {np.dtype(dtype)}"
+        return f"is {y.dtype}, not {np.dtype(dtype)}{_find_no_number(y)}"
     return "" if y.shape == (len(rows.x),) else f"is {y.shape} for {len(rows.x)} rows"
 
 
-# --- rows and columns ------------------------------------------------------------------------------------------------
+def _find_no_number(y: npt.NDArray[Any]) -> str:
+    """Return `, because of 'n/a?' in row 3` for the first target that is not a number, if they are texts."""
+    for row, value in enumerate(y.tolist() if y.ndim == 1 and y.dtype.kind in "OUT" else ()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f", because of {repr(value)[:100]} in row {row}"
+    return ""
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
 
 
 def name_rows(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
@@ -107,10 +119,3 @@ def name_rows(wrong: npt.NDArray[np.bool_], first: int = 0) -> str:
     shown = ", ".join(map(str, rows[:SHOWN]))
     rest = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"row{'s' if len(rows) > 1 else ''} {shown}{rest}"
-
-
-def name_columns(names: Sequence[object]) -> str:
-    """Format `the columns 'age', 'sex' and 3 more`."""
-    shown = ", ".join(repr(name)[:100] for name in names[:SHOWN])
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"

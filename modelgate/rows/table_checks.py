@@ -17,13 +17,13 @@ from modelgate.rows.checks import (
     label_known,
     label_present,
     list_splits,
-    name_columns,
     name_rows,
     run_checks,
     target_dtype,
     target_finite,
 )
 from modelgate.rows.dataset import Dataset, is_in_training
+from modelgate.text import name_columns
 
 
 def find_violations(dataset: Dataset, data: ModuleType, *, may_repeat: bool = False) -> list[Finding]:

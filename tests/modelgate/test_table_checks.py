@@ -103,6 +103,15 @@ def test_one_cell_of_another_type_in_a_file_is_one_finding_and_no_exception(good
     assert finding.message == f"{split} column '{column}' is str, not {wanted}, because of '{cell}' in row 7"
 
 
+@pytest.mark.parametrize("split", ["y_train", "y_eval"])
+def test_one_text_among_the_targets_is_named_with_its_row_in_its_own_split(good, split):
+    """It makes texts of all targets, in both splits."""
+    targets = {"y_train": np.arange(40).astype(str).astype(object), "y_eval": np.arange(20).astype(str).astype(object)}
+    targets[split][[7, 9]] = "n/a?"
+    (finding,) = table_checks.find_violations(replace(good, **targets), SimpleNamespace(SCHEMA=DATA.SCHEMA))
+    assert finding == ("target_dtype", f"{split} is object, not float64, because of 'n/a?' in row 7")
+
+
 def test_a_row_in_both_splits_is_refused_unless_rows_repeat_by_nature(good):
     both = replace(good, x_eval=pd.concat([good.x_eval[:-1], good.x_train[:1]]))
     (finding,) = table_checks.find_violations(both, DATA)

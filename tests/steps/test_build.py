@@ -159,7 +159,7 @@ def load(rows, eval_rows):
         ("raise zipfile.BadZipFile('Bad CRC-32')", "source_unreadable", UNREACHABLE, "BadZipFile: Bad CRC-32"),
         ("zlib.decompress(b'x')", "source_unreadable", UNREACHABLE, "error: Error -5"),
         ("raise EOFError", "source_unreadable", UNREACHABLE, "EOFError"),
-        ("{}['label']", "data_failed", WRONG_USE, "KeyError: 'label'"),
+        ("{}['label']", "data_failed", WRONG_USE, "KeyError: 'label' (there is no such column or key)"),
         ("int('12a')", "data_failed", WRONG_USE, "ValueError: invalid literal"),
         ("raise TypeError('two\\nlines\\x1b[2J')", "data_failed", WRONG_USE, "TypeError: two lines"),
     ],

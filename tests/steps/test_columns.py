@@ -131,6 +131,13 @@ def test_a_version_that_was_trained_without_a_new_column_is_refused_until_the_ne
     error = refused(team.predict, [*COLUMNS, "hour"])
     assert error.name == "schema_changed"
     assert str(error) == f"SCHEMA of data.py declares the column 'hour', which {short(first)} was not trained with"
+    (team.folder / "behaviour.py").write_text(
+        "def variations(rows):\n    return {}\n\n\ndef slices(rows, _):\n    return {'late': rows['hours'] > 5}\n"
+    )
+    error = refused(team.promote)
+    assert (error.name, error.exit_code) == ("behaviour_failed", 2)
+    assert str(error) == "usecases/regression/behaviour.py, line 6: KeyError: 'hours'"
+    (team.folder / "behaviour.py").unlink()
     team.promote()  # compared with a version that does not know the column
     team.predict([*COLUMNS, "hour"])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, loading names it.
+# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, train names it.
 TRUSTED = ["numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, loading names it.
+# The types that the model's file may contain in addition to scikit-learn's own. If one is missing, train names it.
 TRUSTED: list[str] = []
 
 
