@@ -251,6 +251,7 @@ async def _refuse(_: Request, error: Refusal) -> Response:
 
 async def _answer_bad_rows(_: Request, error: StepError) -> Response:
     """The model itself has no answer to these rows."""
+    log("request failed", level=40, name=error.name, message=str(error))
     return JSONResponse({"error": str(error), "name": error.name}, 500)
 
 
