@@ -72,7 +72,8 @@ class Model(NamedTuple):
         if added:
             problems += [f"SCHEMA of data.py declares {name_columns(added)}, which {self.name} was not trained with"]
         if problems:
-            known = f" ({commit[:12]})" if commit else ""
+            changes = ", with changes that were not committed" if commit.endswith("-dirty") else ""
+            known = f" ({commit[:12]}{changes})" if commit else ""
             hint = f"check out the commit of that version{known}, or promote a version trained with today's columns"
             raise StepError("schema_changed", "; ".join(problems), hint)
 
