@@ -12,14 +12,13 @@ import json
 import os
 import re
 import stat
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modelgate.config import Config
-from runner import approval, environment, executors, pipeline, progress, typed
+from runner import approval, commit, environment, executors, pipeline, progress, typed
 from runner.embedded import HOST
 from runner.errors import Interrupted, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
@@ -29,8 +28,6 @@ from runner.progress import say
 from runner.state import Known
 from runner.use_case import choose, choose_stand_in
 
-# What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
-READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
 DATA_FAILED = (SOURCE_UNAVAILABLE, "source_unreadable", "data_failed")  # its names for what data.py raises
 OUR_SERVER = re.compile(rf"http://{re.escape(HOST)}:\d+/")
@@ -47,7 +44,7 @@ def plan(options: Options) -> int:
     """Print what `run` would do, and stop there."""
     settings = choose(options.use_case)
     _greet(options)
-    options = _add_commit(options)
+    options = commit.add_flag(options)
     _print_plan(options, pipeline.list_candidate_steps(settings.train), settings, {})
     return 0
 
@@ -58,7 +55,7 @@ def run(options: Options) -> int:
     with options.folder.lock("run"):
         _greet(options)
         executors.choose_port(options)
-        options = _add_commit(options)
+        options = commit.add_flag(options)
         _print_plan(options, pipeline.list_candidate_steps(settings.train), settings, {})
         _ask_consent(options, settings)
         try:
@@ -121,7 +118,7 @@ def roll_back(options: Options, *, version: str, reason: str) -> int:
     with options.folder.lock("rollback"):
         _greet(options)
         executors.choose_port(options)
-        options = _add_commit(options)
+        options = commit.add_flag(options)
         _print_plan(options, pipeline.ROLLBACK, settings, outputs)
         _ask_consent(options, settings)
         with executors.open_executor(options, settings, pipeline.ROLLBACK) as ready:
@@ -224,42 +221,6 @@ def _run(
         message = f"{running.name} was interrupted. Nothing is lost: the finished steps are reused"
         raise Interrupted(f"{message}. To continue: {last['again']}") from None
     return done
-
-
-def _add_commit(options: Options) -> Options:
-    return options._replace(flags=dict(options.flags) | _commit(options))
-
-
-def _commit(options: Options) -> dict[str, str]:
-    """
-    Return the commit of this code as evaluate's flag; nothing outside a git repository.
-
-    It ends with `-dirty` if a tracked file differs, or if git does not track a file that a step could read, ignored or
-    not.
-    """
-    commit = _run_git(options, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
-    if not commit:
-        return {}
-    untracked = _run_git(options, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
-    read = [name for name in untracked.split("\0") if name and "__pycache__" not in name.split("/")]
-    return {"commit": f"{commit}-dirty" if read and not commit.endswith("-dirty") else commit}
-
-
-def _run_git(options: Options, *args: str) -> str | None:
-    """Return git's answer, or None if there is none."""
-    try:
-        answer = subprocess.run(
-            ["git", *args],
-            cwd=options.root,
-            env=environment.build_base(options.environ),
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 # --- after the verdict -----------------------------------------------------------------------------------------------
