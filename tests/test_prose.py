@@ -50,7 +50,9 @@ CONSTRUCTIONS = {
     r"\btold apart\b": "distinguished",
     r"\bof (his|her|their) own\b": "their own ...",
 }
-PARAMETERS = {"found", "there", "one", "here", "it"}
+NAMES = {"asked", "found", "here", "it", "one", "said", "there", "told"}
+# Rooms that still have some of them.
+NAMES_LEFT = {"modelgate_server/": {"asked", "said"}, "tests/server/": NAMES, "tests/web/": NAMES}
 # The rooms whose functions begin with a verb.
 ROOMS = (
     "benchmarks/",
@@ -143,17 +145,13 @@ def translated(lines: list[tuple[int, str]]) -> list[str]:
     ]
 
 
-def names(path: str) -> list[str]:
-    """Return functions named `of`, and parameters that do not say what they are."""
-    wrong = []
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            wrong += [
-                f"line {node.lineno}: parameter {argument.arg}" for argument in arguments if argument.arg in PARAMETERS
-            ]
-            wrong += [f"line {node.lineno}: function of"] if node.name == "of" else []
-    return wrong
+def names(text: str) -> set[str]:
+    """Return the parameters and locals whose names do not say what they are, and `of` if a function is named so."""
+    nodes = list(ast.walk(ast.parse(text)))
+    used = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    used |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return used & NAMES | functions & {"of"}
 
 
 def not_verbs(path: str, text: str) -> list[str]:
@@ -196,9 +194,15 @@ def test_no_remark_in_a_test_reads_like_a_translation(path: str) -> None:
     assert translated(remarks(path)) == []
 
 
-@pytest.mark.parametrize("path", [path for path in TEXTS if path.endswith(".py")])
+@pytest.mark.parametrize("path", [path for path in FILES if path.endswith(".py")])
 def test_a_name_says_what_it_is(path: str) -> None:
-    assert names(path) == []
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert names(text) <= next((left for room, left in NAMES_LEFT.items() if path.startswith(room)), set())
+
+
+@pytest.mark.parametrize("line", ["def read(found): ...", "said = 1", "[one for one in lines]", "def of(x): ..."])
+def test_a_name_that_does_not_say_what_it_is_is_seen(line: str) -> None:
+    assert len(names(line)) == 1
 
 
 @pytest.mark.parametrize("path", [path for path in TEXTS if path.startswith(ROOMS) and path.endswith(".py")])

@@ -74,7 +74,7 @@ TABLES = {
 }
 KEYS = [
     *((table, key) for table, kind in TABLES.items() 
-      for key in (one.name for one in dataclasses.fields(kind)) if key not in OTHER_LIMITS),
+      for key in (item.name for item in dataclasses.fields(kind)) if key not in OTHER_LIMITS),
     *(("", key) for key in ("project", "collection", "registry", "task", "framework", "default")),
     *(("train", key) for key in ("optimizer", "batch_size", "epochs", "validation_split", "seed")),
 ]  # fmt: skip

@@ -90,14 +90,14 @@ def test_the_second_key_is_asked_for_once_and_stored_for_every_use_case(github):
     args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
     assert github.setup_on_a_terminal(*args, answers=KEYS) == 0, github.output
     stored = {call["words"][4]: call["given"] for call in github.changes() if call["words"][:2] == ["secret", "set"]}
-    one, two = KEYS.values()
-    assert stored == {"training": one, "production": two, "production-other": two}
+    training_key, second_key = KEYS.values()
+    assert stored == {"training": training_key, "production": second_key, "production-other": second_key}
     assert github.output.count("  WANDB_PROMOTE_KEY: ") == 1
 
 
 def test_the_second_key_is_not_the_first(github):
-    one = KEYS["WANDB_API_KEY"]
-    answers = {"WANDB_API_KEY": one, "WANDB_PROMOTE_KEY": one}
+    key = KEYS["WANDB_API_KEY"]
+    answers = {"WANDB_API_KEY": key, "WANDB_PROMOTE_KEY": key}
     args = ("acme/models", "--reviewer", "bob", "--entity", "acme")
     assert github.setup_on_a_terminal(*args, answers=answers) == 1
     assert "not set: it is the same as the other key" in github.output
