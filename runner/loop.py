@@ -25,7 +25,7 @@ from runner.executors import Executor, Ready
 from runner.options import Options
 from runner.pipeline import Finished, Outcome, Step
 from runner.progress import say
-from runner.state import Known
+from runner.state import Known, find_obstacle, keep_pending
 from runner.use_case import choose, choose_stand_in
 
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
@@ -230,16 +230,19 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     """Act on the verdict: nothing to do, a refusal, or the question."""
     evaluated = done[-1].result
     version, production = evaluated["version"], evaluated.get("production")
+    known = options.folder.state().get_known(use_case)
+    waited = known.get("pending")
+    waits = keep_pending(waited, version, production)
     # One change of the state, so that a kill cannot leave a verdict `pass` without its question.
-    changes: dict[str, Any] = {"pending": None, "answer": None}
-    last = options.folder.state().get_known(use_case)["run"]
-    changes["run"] = last | {"verdict": evaluated["verdict"], "version": version}
+    changes: dict[str, Any] = {"pending": waits, "answer": None}
+    changes["run"] = known["run"] | {"verdict": evaluated["verdict"], "version": version}
     if production:
         changes |= _describe_production(options, use_case, production)
     if evaluated["verdict"] == "unchanged":
         options.folder.remember(use_case, **changes)
         _print_summary(options, done)
         say(f"\n{evaluated['headline']} ({_shorten(version)}). There is nothing to approve.")
+        _say_still_waits(options, waits, production)
         return 0
     report = _read_text(options.folder.out / done[-1].step.name / "report.md")
     say()
@@ -251,10 +254,26 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         say(f"{_shorten(version)} is not promoted, and production does not change. Refused by:")
         for sentence in evaluated.get("reasons", []):
             say(f"  - {sentence}")
+        _say_still_waits(options, waits, production)
         return 1
     pending = _describe_pending(options, use_case, done) | {"reason": reason, "report": report}
     options.folder.remember(use_case, **changes | {"pending": pending})
+    if waited and waited["version"] != version:
+        say(f"\n{_shorten(version)} now waits for an approval in place of {_shorten(waited['version'])}.")
     return _ask_and_promote(options, pending, lambda: execute, done)
+
+
+def _say_still_waits(options: Options, pending: Known | None, production: str | None) -> None:
+    """After a run that did not pass, say what waits since an earlier one. production: what is there now."""
+    if pending is None:
+        return
+    version = _shorten(pending["version"])
+    obstacle = find_obstacle(pending, production) if pending["host"] == options.host else ""
+    if obstacle:
+        say(f"\n{version} waits for an approval, but it can no longer be promoted: {obstacle}.")
+        say(f"To evaluate it again: {typed.evaluate_again(pending)}")
+    else:
+        say(f"\n{version} still waits for an approval: {typed.approve(pending['use_case'])}")
 
 
 def _describe_pending(options: Options, use_case: str, done: list[Finished]) -> dict[str, Any]:
@@ -271,6 +290,7 @@ def _describe_pending(options: Options, use_case: str, done: list[Finished]) -> 
         "registry": options.flags.get("registry"),
         "collection": options.flags.get("collection"),
         "host": options.host,
+        "again": options.format_again(use_case),
     }
 
 

@@ -3,7 +3,8 @@ What the runner knows of each use case between two invocations, as `.modelgate/s
 
     {"last": "letters", "use_cases": {"letters": {"run": {}, "pending": {}, "answer": {}, "production": {}}}}
 
-run: the last one, and how far it came. pending: what waits for an approval. answer: how the last approval ended.
+run: the last one, and how far it came. pending: what waits for an approval, until it is promoted, refused by promote,
+or replaced by another version that passes. answer: how the last approval ended.
 production: what was seen there, in which W&B, and when. What did not happen yet is missing, or None.
 """
 
@@ -37,6 +38,26 @@ class State(NamedTuple):
         """The state after these changes; with `run`, the use case is the one that ran last."""
         known = {**self.get_known(use_case), **changes}
         return State(use_case if "run" in changes else self.last, {**self.use_cases, use_case: known})
+
+
+def keep_pending(pending: Known | None, version: str, production: str | None) -> Known | None:
+    """
+    Return what still waits after another evaluation that did not pass. version: what was evaluated. production: what it
+    was compared with.
+    """
+    return pending if pending and pending["version"] not in (version, production) else None
+
+
+def find_obstacle(pending: Known, production: str | None) -> str:
+    """Return why what waits can no longer be promoted if this is in production now; empty if it can."""
+    compared = pending.get("production")
+    if production == compared:
+        return ""
+    return f"it was compared with {_shorten(compared)}, but production is now {_shorten(production)}"
+
+
+def _shorten(version: str | None) -> str:
+    return version.rpartition("/")[2] if version else "nothing"
 
 
 def _was_made(known: Known) -> bool:

@@ -17,7 +17,7 @@ from runner.errors import RunnerError
 from runner.folder import Folder
 from runner.options import Options
 from runner.progress import say
-from runner.state import Known
+from runner.state import Known, find_obstacle
 
 UNREACHABLE = 3
 
@@ -47,8 +47,8 @@ def tell(options: Options) -> int:
     if not use_cases:
         say("production: nothing yet")
     waiting = [known_state["pending"] for known_state in known.values() if known_state.get("pending")]
-    for known_state in waiting:
-        say(f"waits for an approval: {known_state['version']}   ({typed.approve(known_state['use_case'])})")
+    for pending in waiting:
+        say(f"waits for an approval: {_describe_pending(pending, answers.get(pending['use_case']), options.host)}")
     if not waiting:
         say("waits for an approval: nothing")
     _tell_last_run(folder, known.get(options.use_case or state.last or "", {}).get("run"))
@@ -98,6 +98,16 @@ def _describe_registry(answer: Mapping[str, Any]) -> str:
         return f"{version}, moved by hand: the ledger has no promotion" if version else "nothing yet"
     last = promoted["to"]["name"].rpartition("/")[2]
     return f"{version or 'nothing'}, moved by hand: the last promotion was of {last}   (make audit ARGS=--verify)"
+
+
+def _describe_pending(pending: Known, answer: Mapping[str, Any] | None, host: str | None) -> str:
+    """Format a version that waits, and the line to type. answer: audit's about its use case, from the W&B at `host`."""
+    if answer is not None and pending["host"] == host:
+        obstacle = find_obstacle(pending, answer["registry"]["production"])
+        if obstacle:
+            again = f"to evaluate it again: {typed.evaluate_again(pending)}"
+            return f"{pending['version']}, but it can no longer be promoted: {obstacle}   ({again})"
+    return f"{pending['version']}   ({typed.approve(pending['use_case'])})"
 
 
 def _describe_last_seen(seen: Mapping[str, Any] | None, options: Options) -> str:

@@ -6,6 +6,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from runner.errors import WrongUse
 
@@ -16,6 +17,11 @@ NAME = "NAME"
 def approve(use_case: str, name: str = NAME) -> str:
     """How to approve what waits of a use case."""
     return f"make approve USE_CASE={use_case} APPROVE={_quote(name)}"
+
+
+def evaluate_again(pending: Mapping[str, Any]) -> str:
+    """How to evaluate again what waits, or did: the run that made it, with its flags, makes the same version."""
+    return str(pending.get("again") or f"make run USE_CASE={pending['use_case']}")  # an older release kept no line
 
 
 def format_again(argv: Sequence[str], environ: Mapping[str, str], use_case: str | None) -> str:

@@ -6,8 +6,11 @@ python -m pytest tests/runner/test_waiting.py
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+
+from runner.state import keep_pending
 
 from .conftest import VERSION, Checkout, given_to
 
@@ -19,6 +22,24 @@ def two_waiting(checkout: Checkout) -> Checkout:
     remote = {"version": "o/r/remote-dev:v5", "evidence": "local/p/remote_evaluation:v2"}
     checkout.behave(evaluate={"result": remote})
     checkout.runner("run", USE_CASE="remote")
+    return checkout
+
+
+AGAIN = 'make run USE_CASE=glyphs ARGS="--epochs 7"'
+OTHER = VERSION.replace("v3", "v4")
+ENDINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "unchanged": {"evaluate": {"result": {"verdict": "unchanged", "evidence": None, "version": "o/r/glyphs-dev:v1"}}},
+    "fail": {"evaluate": {"result": {"verdict": "fail", "evidence": "e:v9", "version": OTHER}, "exit": 1}},
+    "stopped": {"train": {"error": {"name": "x", "message": "m", "hint": ""}, "exit": 1}},
+}
+
+
+@pytest.fixture
+def waiting(checkout: Checkout) -> Checkout:
+    """glyphs:v3 waits, with the evidence that it alone has."""
+    evidence = {"evidence": "local/p/glyphs_evaluation:v7", "evidence_sha256": "a7"}
+    checkout.behave(evaluate={"result": evidence})
+    checkout.runner("run", "--use-case", "glyphs", "--epochs", "7")
     return checkout
 
 
@@ -40,6 +61,44 @@ def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
     assert two_waiting.state("remote")["pending"] and not two_waiting.state("glyphs")["pending"]
     code, output = two_waiting.runner("approve", APPROVE="ada")
     assert (code, given_to(two_waiting, "promote")[0]) == (0, "--evidence=local/p/remote_evaluation:v2")
+
+
+def test_what_waits_goes_on_waiting_after_runs_that_do_not_pass(waiting: Checkout) -> None:
+    for ending, steps in ENDINGS.items():
+        waiting.behave(**steps)
+        said = waiting.runner("run", "--use-case", "glyphs", APPROVE="ada")[1]
+        still = "\nglyphs-dev:v3 still waits for an approval: make approve USE_CASE=glyphs APPROVE=NAME\n"
+        assert (still in said) == (ending != "stopped"), ending
+    assert f"waits for an approval: {VERSION}   (make approve" in waiting.runner("status")[1]
+    assert waiting.runner("approve", APPROVE="ada")[0] == 0
+    assert given_to(waiting, "promote") == [
+        "--evidence=local/p/glyphs_evaluation:v7", "--evidence-sha256=a7", "--approver=ada",
+    ]  # fmt: skip
+
+
+def test_a_newer_version_that_passes_waits_in_place_of_the_older_one_and_the_run_says_so(waiting: Checkout) -> None:
+    waiting.behave(evaluate={"result": {"version": OTHER, "evidence": "local/p/glyphs_evaluation:v8"}})
+    said = waiting.runner("run", "--use-case", "glyphs")[1]
+    assert "\nglyphs-dev:v4 now waits for an approval in place of glyphs-dev:v3.\n" in said
+    assert "in place of" not in waiting.runner("run", "--use-case", "glyphs")[1]  # the same version again
+    said = waiting.runner("status")[1]
+    assert f"waits for an approval: {OTHER}" in said and VERSION not in said
+
+
+def test_a_version_that_fails_when_it_is_judged_again_or_is_in_production_waits_no_longer() -> None:
+    pending = {"version": VERSION}
+    assert keep_pending(pending, OTHER, None) == keep_pending(pending, OTHER, OTHER) == pending
+    assert keep_pending(pending, VERSION, OTHER) is keep_pending(pending, OTHER, VERSION) is None
+
+
+def test_what_was_compared_with_another_production_says_why_it_can_not_be_promoted(waiting: Checkout) -> None:
+    unchanged = ENDINGS["unchanged"]["evaluate"]["result"] | {"production": OTHER}
+    waiting.behave(audit={"result": {"registry": {"production": OTHER}}}, evaluate={"result": unchanged})
+    why = "it can no longer be promoted: it was compared with nothing, but production is now glyphs-dev:v4"
+    said = waiting.runner("run", "--use-case", "glyphs")[1]
+    assert f"\nglyphs-dev:v3 waits for an approval, but {why}.\nTo evaluate it again: {AGAIN}\n" in said
+    said = waiting.runner("status")[1]
+    assert f"waits for an approval: {VERSION}, but {why}   (to evaluate it again: {AGAIN})" in said
 
 
 def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
