@@ -77,7 +77,8 @@ def choose_port(folder: Folder, log: Callable[[str], None]) -> int:
     port = folder.read_last_port() or FIRST_PORT
     if not is_free(port):
         used, port = port, _find_free_port()
-        log(f"port {used} is in use by another program; the server uses {port}, also for what was made at {used}")
+        moved = f", also for what was made at {used}" if folder.server_data.exists() else ""
+        log(f"port {used} is in use by another program; the server uses {port}{moved}")
     write_whole(folder.port_file, f"{port}\n")
     return port
 

@@ -4,6 +4,7 @@ Define what ends the runner early: one class per cause.
     RunnerError            message, hint and exit code; printed without a traceback
     +-- WrongUse           2  flags or configuration
     +-- Busy               2  another runner, or `serve`, uses this folder
+    +-- NothingWaits       1  there is nothing to approve
     +-- StepFailed         the step's own exit code; StepExplained: nothing is printed in addition
     +-- ServerFailed       3  the embedded server does not start or answer
     +-- EngineUnusable     3  there is no usable container engine
@@ -55,6 +56,12 @@ class BuildFailed(RunnerError):
 
 class PackagesMissing(RunnerError):
     """The packages that a use case needs could not be installed."""
+
+    code = 1
+
+
+class NothingWaits(RunnerError):
+    """There is nothing to approve."""
 
     code = 1
 

@@ -20,12 +20,12 @@ from typing import Any
 from modelgate.config import Config
 from runner import approval, commit, environment, executors, pipeline, progress, typed
 from runner.embedded import HOST
-from runner.errors import Interrupted, StepExplained, StepFailed, WrongUse
+from runner.errors import Interrupted, NothingWaits, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
 from runner.pipeline import Finished, Outcome, Step
 from runner.progress import say
-from runner.state import Known, find_obstacle, keep_pending
+from runner.state import Known, State, describe_end, find_obstacle, keep_pending
 from runner.use_case import choose, choose_stand_in
 
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
@@ -100,8 +100,7 @@ def _choose_stand_in(options: Options, settings: Config, failure: StepFailed) ->
     other = choose_stand_in(settings, options.flags)
     if other is None:
         return None
-    say(f"\n{settings.name} is not available here: {failure.error.get('message', '')}")
-    say(f"To use it: {failure.error.get('hint', '')}")
+    say(f"\n{settings.name} is not available here; see the error above.")
     if options.approver:
         say(f"{options.approver} approved {settings.name} in advance, so {other.name} does not run instead.")
         say(f"To run {other.name}: make run USE_CASE={other.name}")
@@ -129,6 +128,9 @@ def roll_back(options: Options, *, version: str, reason: str) -> int:
                 if failure.error.get("name") in NOTHING_BEFORE:
                     raise StepExplained(failure.message, failure.hint, code=failure.code) from failure
                 raise
+            # By then, another version may be the previous one.
+            pinned = f"--version={done[-1].result['version'].rpartition(':')[2]}"
+            options = options._replace(argv=(*options.argv, pinned))
             return _conclude(options, settings.name, done, execute, reason)
 
 
@@ -137,7 +139,9 @@ def approve(options: Options) -> int:
     with options.folder.lock("approve"):
         pending = _choose_evaluation(options)
         if pending is None:
-            return _explain_nothing_waits(options)
+            answer = options.folder.state().get_known(options.use_case or options.folder.state().last)["answer"]
+            say(f"{_describe_promotion(answer)}.")
+            return 0
         if options.approver is None and not approval.is_on_terminal():
             raise WrongUse(
                 f"nothing was approved: {_shorten(pending['version'])} of {pending['use_case']} waits, "
@@ -158,27 +162,31 @@ def approve(options: Options) -> int:
 
 def _choose_evaluation(options: Options) -> Known | None:
     """
-    The evaluation to approve: that of the use case that was named, or the only one that waits. Return None if nothing
-    waits; raise WrongUse if several wait, or if only other evidence or other use cases wait.
+    The evaluation to approve: that of the use case that was named, or the only one that waits. Return None if the
+    evidence that was named is promoted already; raise NothingWaits, or WrongUse if several or only others wait.
     """
     state = options.folder.state()
     pending = state.list_pending()
     ours = [known for known in pending if options.use_case in (None, known["use_case"])]
+    answer = state.get_known(options.use_case or state.last).get("answer") or {}
     if options.evidence:
         ours = [known for known in ours if known["evidence"] == options.evidence]
-        answer = state.get_known(options.use_case or state.last).get("answer") or {}
-        if not ours and options.evidence != answer.get("evidence"):  # an approval may be repeated
+        if not ours and options.evidence != answer.get("evidence"):
             raise WrongUse(
                 f"{options.evidence} does not wait for an approval",
                 "read the report of the one that waits: make approve",
             )
+        if not ours and "refused" not in answer:  # an approval may be repeated
+            return None
     elif len(ours) > 1:
         raise WrongUse("several versions wait for an approval, and none was approved", _format_waiting(ours))
-    elif pending and not ours and not state.get_known(options.use_case).get("answer"):
-        raise WrongUse(
+    elif pending and not ours and not answer:
+        raise NothingWaits(
             f"nothing of {options.use_case} waits for an approval; nothing was approved", _format_waiting(pending)
         )
-    return ours[0] if ours else None
+    if not ours:
+        raise NothingWaits(*_explain_nothing_waits(state, options.use_case or state.last))
+    return ours[0]
 
 
 def _format_waiting(waiting: Sequence[Known]) -> str:
@@ -208,7 +216,8 @@ def _run(
         say(f"  + {execute.format_command(step, flags)}")
         return execute(step, flags)
 
-    last = {"use_case": use_case, "started": _format_now(), "reached": None, "again": options.format_again(use_case)}
+    last = {"use_case": use_case, "command": options.argv[0], "started": _format_now(), "reached": None}
+    last["again"] = options.format_again(use_case)
     options.folder.remember(use_case, run=last)
     done: list[Finished] = []
     finished = pipeline.run(steps, use_case, options.flags, execute=announce, clock=time.monotonic, outputs=outputs)
@@ -217,6 +226,13 @@ def _run(
             progress.print_finished(step_done)
             done.append(step_done)
             options.folder.remember(use_case, run=last | {"reached": step_done.step.name})
+    except StepFailed as failure:
+        stopped = {"reached": done[-1].step.name if done else None, "stopped_at": running.name}
+        stopped["error"] = failure.error.get("message") or failure.message
+        # The same flags cannot succeed.
+        again = None if failure.code == WrongUse.code else last["again"]
+        options.folder.remember(use_case, run=last | stopped | {"again": again})
+        raise
     except Interrupted:
         message = f"{running.name} was interrupted. Nothing is lost: the finished steps are reused"
         raise Interrupted(f"{message}. To continue: {last['again']}") from None
@@ -354,8 +370,9 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
             # Refused for good: this evidence is no longer valid.
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
-            refused["evidence"] = pending["evidence"]
+            refused |= {"evidence": pending["evidence"], "again": typed.evaluate_again(pending)}
             options.folder.remember(use_case, pending=None, answer=refused)
+            failure.hint = f"to evaluate {_shorten(pending['version'])} again: {refused['again']}"
         raise
     approver = promoted.result["approver"]  # another person, if this finished an interrupted promotion
     answer = {"version": promoted.result["version"], "approver": approver, "time": _format_now()}
@@ -393,37 +410,33 @@ def _describe_production(
     return {"production": {"version": version, "approver": approver, "time": _format_now(), "host": options.host}}
 
 
-def _explain_nothing_waits(options: Options) -> int:
-    """Say why there is nothing to approve. Return 1 if the last candidate was refused."""
-    state = options.folder.state()
-    use_case = options.use_case or state.last
-    run, answer = state.get_known(use_case).get("run"), state.get_known(use_case).get("answer")
+def _explain_nothing_waits(state: State, use_case: str | None) -> tuple[str, str]:
+    """Return why there is nothing to approve, and what to do."""
+    known = state.get_known(use_case)
+    run, answer = known.get("run"), known.get("answer")
+    nothing = "nothing waits for an approval"
     if not run:
         subject = f"nothing of {use_case}" if use_case else "nothing"
         first = f"make run USE_CASE={use_case}" if use_case else "make run"
-        raise WrongUse(f"nothing waits for an approval: {subject} has run here yet", f"begin with: {first}")
+        return f"{nothing}: {subject} has run here yet", f"begin with: {first}"
     if answer and "refused" in answer:
-        say(f"Nothing waits for an approval: {_shorten(answer['version'])} was approved, but promote refused it:")
-        say(f"  {answer['refused']}")
-        say(f"To evaluate again: make run USE_CASE={use_case}")
-        return 1
+        refused = f"{_shorten(answer['version'])} was approved, but promote refused it: {answer['refused']}"
+        return f"{nothing}: {refused}", f"to evaluate it again: {typed.evaluate_again(answer | {'use_case': use_case})}"
     if answer:
-        promoted = f"{_shorten(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
-        say(f"Nothing waits for an approval: {promoted}.")
-        return 0
+        return f"{nothing}: {_describe_promotion(answer)}", "what is in production: make status"
     verdict, version = run.get("verdict"), _shorten(run.get("version", "the last candidate"))
     if verdict is None:
-        reached = f"it reached {run['reached']}" if run["reached"] else "no step was finished"
-        again = run.get("again", f"make run USE_CASE={use_case}")
-        raise WrongUse(f"nothing waits for an approval: the last run did not end, {reached}", f"to continue: {again}")
+        end, advice = describe_end(run)
+        return f"{nothing}: the last run {end}", advice
     if verdict == "fail":
-        say(f"Nothing waits for an approval: {version} did not pass, and production does not change.")
-        return 1
+        return f"{nothing}: {version} did not pass, and production does not change", ""
     if verdict == "unchanged":
-        say(f"Nothing waits for an approval: the last run made {version}, which is the model already in production.")
-    else:
-        say("Nothing waits for an approval. What is in production: make status")
-    return 0
+        return f"{nothing}: the last run made {version}, which is the model already in production", ""
+    return nothing, "what is in production: make status"
+
+
+def _describe_promotion(answer: Known) -> str:
+    return f"{_shorten(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from runner.errors import Interrupted, ServerFailed, WrongUse
 from runner.options import Options
 from runner.processes import Child, end_leftover
 from runner.progress import say
+from runner.status import NOTHING_IN_PRODUCTION, say_what_waits
 
 PORT = 8100
 SERVING = "Serving "
@@ -72,6 +73,8 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
             )
         if (state := _state(url)) and (line := _describe_state(state)) and line != last_line:
             say(line)
+            if (state.get("problem") or {}).get("name") == NOTHING_IN_PRODUCTION:
+                say_what_waits(options, use_case)
             if state["ready"] and not last_line.startswith(SERVING):
                 say(f"Try it in a browser: {url}")
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")

@@ -141,14 +141,15 @@ def run(
     for step in steps:
         began = clock()
         outcome = execute(step, build_flags(step, use_case, flags, available))
-        result = parse_result(step, outcome)
+        result = parse_result(step, outcome, reusable=step != steps[0] and not flags.get("no_cache"))
         yield Finished(step, result, clock() - began)
         available |= {name: result[name] for name in step.outputs if result[name] is not None}
 
 
-def parse_result(step: Step, outcome: Outcome) -> dict[str, Any]:
-    """Return the JSON object that a step printed; raise StepFailed unless its exit code and its output say that it did
-    its work.
+def parse_result(step: Step, outcome: Outcome, *, reusable: bool = False) -> dict[str, Any]:
+    """
+    Return the JSON object that a step printed; raise StepFailed unless its exit code and its output say that it did its
+    work. reusable: whether steps before it have finished, and the next run reuses them.
     """
     try:
         result = json.loads(outcome.stdout)
@@ -161,21 +162,19 @@ def parse_result(step: Step, outcome: Outcome) -> dict[str, Any]:
     answered_no = outcome.code == 1 and result.get("verdict") == "fail"
     if (outcome.code != 0 and not answered_no) or details or not result:
         code = outcome.code if outcome.code in (1, 2, 3) else 1
-        raise StepFailed(*_describe_error(step, outcome, error), code=code, error=error)
+        raise StepFailed(*_describe_error(step, outcome, reusable), code=code, error=error)
     if missing := [name for name in step.outputs if name not in result]:
         raise StepFailed(f"{step.name} ended without reporting its {missing[0]}", "this is a bug in the step", code=1)
     return result
 
 
-def _describe_error(step: Step, outcome: Outcome, error: Mapping[str, Any] | None) -> tuple[str, str]:
+def _describe_error(step: Step, outcome: Outcome, reusable: bool) -> tuple[str, str]:
     """Return message and hint for a step that ended early. The step itself has already reported what went wrong."""
     if outcome.code == 0:
         return f"{step.name} ended without its one JSON object on standard output", "this is a bug in the step"
     if outcome.code < 0:
-        message = f"{step.name} was ended by signal {-outcome.code}"
-        return message, "finished steps are kept; run the same command again"
+        hint = "run the same command again" + (": it reuses the finished steps" if reusable else "")
+        return f"{step.name} was ended by signal {-outcome.code}", hint
     # The same command helps only after the problem that the step named is fixed.
-    message = f"{step.name} stopped with exit code {outcome.code}; see the error above"
-    return message, "finished steps are kept" + (
-        "; first, do what the hint above says" if (error or {}).get("hint") else ""
-    )
+    hint = "the next run reuses the finished steps" if reusable else ""
+    return f"{step.name} stopped with exit code {outcome.code}; see the error above", hint

@@ -40,6 +40,15 @@ class State(NamedTuple):
         return State(use_case if "run" in changes else self.last, {**self.use_cases, use_case: known})
 
 
+def describe_end(run: Known) -> tuple[str, str]:
+    """Return how a run ended that has no verdict, and what to type; that is empty if the same line cannot succeed."""
+    again = run.get("again", f"make run USE_CASE={run['use_case']}")  # an older release kept no line
+    if run.get("error"):
+        return f"stopped at {run['stopped_at']}: {run['error']}", f"to try again: {again}" if again else ""
+    reached = f"after {run['reached']}" if run["reached"] else "before the first step finished"
+    return f"was interrupted {reached}", f"to continue: {again}"
+
+
 def keep_pending(pending: Known | None, version: str, production: str | None) -> Known | None:
     """
     Return what still waits after another evaluation that did not pass. version: what was evaluated. production: what it

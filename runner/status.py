@@ -7,6 +7,7 @@ audit asks the registry, next to other commands in the folder.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,11 @@ from runner import executors, pipeline, typed
 from runner.errors import RunnerError
 from runner.folder import Folder
 from runner.options import Options
-from runner.progress import say
-from runner.state import Known, find_obstacle
+from runner.progress import say, say_aside
+from runner.state import Known, describe_end, find_obstacle
 
 UNREACHABLE = 3
+NOTHING_IN_PRODUCTION = "nothing_in_production"  # the name that predict and the service give it
 
 
 def tell(options: Options) -> int:
@@ -65,7 +67,24 @@ def answer(options: Options, step: pipeline.Step, use_case: str, flags: pipeline
         outcome = execute(step, pipeline.build_flags(step, use_case, flags, {}))
     if not sys.stdout.isatty():  # on a terminal, the step's own lines on standard error say it
         sys.stdout.write(outcome.stdout)
+    if outcome.code and _read_error_name(outcome) == NOTHING_IN_PRODUCTION:
+        say_what_waits(options, use_case)
     return outcome.code if outcome.code >= 0 else 1
+
+
+def say_what_waits(options: Options, use_case: str) -> None:
+    """Print on standard error how to approve the version of this use case that waits, if one does."""
+    pending = options.folder.state().get_known(use_case).get("pending")
+    if pending and pending["host"] == options.host:
+        version = pending["version"].rpartition("/")[2]
+        say_aside(f"{version} waits for your approval: {typed.approve(use_case)}")
+
+
+def _read_error_name(outcome: pipeline.Outcome) -> str | None:
+    try:
+        return str(json.loads(outcome.stdout)["error"]["name"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 # --- what is in production -------------------------------------------------------------------------------------------
@@ -126,15 +145,16 @@ def _tell_last_run(folder: Folder, run: Known | None) -> None:
     if run is None:
         say("last run: none")
         return
-    last = f"last run: {run['use_case']}, started at {run['started']}"
+    command = run.get("command", "run")  # an older release kept none
+    subject = run["use_case"] if command == "run" else f"{command} of {run['use_case']}"
+    last = f"last run: {subject}, started at {run['started']}"
     if run.get("verdict"):
         say(f"{last}, verdict {run['verdict']}")
     elif _is_held(folder, "lock"):
         say(f"{last}, is running" + (f"; {run['reached']} is finished" if run["reached"] else ""))
     else:
-        stopped = f"after {run['reached']}" if run["reached"] else "before the first step finished"
-        again = run.get("again", f"make run USE_CASE={run['use_case']}")
-        say(f"{last}, stopped {stopped}; no verdict   (to continue: {again})")
+        end, advice = describe_end(run)
+        say(f"{last}, {end}" + (f"   ({advice})" if advice else ""))
 
 
 def _tell_server(folder: Folder) -> None:

@@ -38,10 +38,10 @@ HTTPServer(("127.0.0.1", int(flags["--port"])), Answer).serve_forever()
 """
 
 
-def service(checkout: Checkout, program: str) -> None:
+def service(checkout: Checkout, program: str, approver: str = "ada") -> None:
     (checkout.root / "serving").mkdir()
     (checkout.root / "serving/__main__.py").write_text(program)
-    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    checkout.runner("run", "--use-case", "glyphs", APPROVE=approver)
 
 
 def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(checkout: Checkout) -> None:
@@ -62,6 +62,25 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
     assert "The service has stopped." in runner.communicate(timeout=60)[0]
     assert runner.returncode == 0 and not alive(started["pid"])
     assert checkout.everything_ended() and not (checkout.folder / "service.pid").exists()
+
+
+def test_a_service_without_a_version_names_the_line_that_approves_what_waits(checkout: Checkout) -> None:
+    problem = '{"name": "nothing_in_production", "message": "nothing is in production", "hint": "h"}'
+    ready = (
+        '{"ready": True, "version": "org/wandb-registry-model/glyphs-dev:v3", "ledger_entry": "v7", "problem": None}'
+    )
+    service(checkout, READY.replace(ready, f'{{"ready": False, "problem": {problem}}}'), approver="")
+    runner = checkout.start("serve-model", "--port", str(free_port()))
+    assert runner.stdout is not None
+    lines = []
+    while "approve" not in "".join(lines) and runner.poll() is None:
+        lines.append(runner.stdout.readline())
+    assert lines[-2:] == [
+        "Not answering yet: nothing is in production\n",
+        "glyphs-dev:v3 waits for your approval: make approve USE_CASE=glyphs APPROVE=NAME\n",
+    ]
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=60)
 
 
 def test_a_service_that_ends_by_itself_is_an_error_with_its_last_lines(checkout: Checkout) -> None:

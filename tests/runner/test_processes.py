@@ -205,9 +205,10 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
         (checkout.folder / "port").write_text(str(used))
         code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
-        assert output.index(f"port {used} is in use by another program") < output.index("The plan for glyphs")
-    new_port = checkout.port()
-    assert new_port != used
+        assert output.index(f"port {taken} is in use by another program") < output.index("The plan for glyphs")
+        assert "what was made" not in output  # nothing was yet
+    kept = checkout.port()
+    assert kept != taken
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert checkout.port() == new_port
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{new_port}"
@@ -219,6 +220,7 @@ def test_a_link_that_was_stored_with_another_port_is_printed_with_that_of_today(
     with socket.create_server(("127.0.0.1", checkout.port())) as foreign:
         output = checkout.runner("approve", APPROVE="ada")[1]
         assert checkout.port() != foreign.getsockname()[1]
+        assert f"also for what was made at {foreign.getsockname()[1]}" in output
     assert f"glyphs-dev:v3 at http://127.0.0.1:{checkout.port()}/page" in output
 
 

@@ -113,13 +113,17 @@ def test_approve_again_changes_nothing(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
     checkout.runner("approve", APPROVE="ada")
     code, output = checkout.runner("approve", APPROVE="ada")
+    assert (code, checkout.steps().count("promote")) == (1, 1)
+    assert "error: nothing waits for an approval: glyphs-dev:v3 was promoted at 2" in output
+    evidence = "--evidence=local/p/glyphs_evaluation:v7"  # as the button on the pages names it
+    code, output = checkout.runner("approve", evidence, APPROVE="ada")
     assert (code, checkout.steps().count("promote")) == (0, 1)
-    assert "Nothing waits" in output
+    assert "glyphs-dev:v3 was promoted at 2" in output
 
 
 def test_approve_before_any_run_says_what_to_type(checkout: Checkout) -> None:
     code, output = checkout.runner("approve", APPROVE="ada")
-    assert code == 2
+    assert code == 1
     assert "hint: begin with: make run" in output
     assert checkout.calls() == []
 
@@ -187,13 +191,15 @@ def test_step_without_its_one_json_object_is_refused(checkout: Checkout, stdout:
     assert "this is a bug in the step" in output
 
 
-@pytest.mark.parametrize("hint", ["", "set GLYPHS_NPZ to another file"])
-def test_a_step_that_failed_is_not_said_to_need_the_same_command_again(checkout: Checkout, hint: str) -> None:
-    checkout.behave(build={"error": {"name": "x", "message": "the file is an HTML page", "hint": hint}, "exit": 3})
+def test_only_a_run_that_has_finished_steps_says_that_the_next_one_reuses_them(checkout: Checkout) -> None:
+    error = {"error": {"name": "x", "message": "the file is an HTML page", "hint": "look"}, "exit": 3}
+    reused = "hint: the next run reuses the finished steps"
+    checkout.behave(build=error)
     code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    assert code == 3
-    assert "again" not in output
-    assert ("first, do what the hint above says" in output) == bool(hint)
+    assert (code, output.splitlines()[-1]) == (3, "error: build stopped with exit code 3; see the error above")
+    checkout.behave(train=error)
+    assert checkout.runner("run", "--use-case", "glyphs")[1].splitlines()[-1] == reused
+    assert reused not in checkout.runner("run", "--use-case", "glyphs", "--no-cache")[1]
 
 
 @pytest.mark.parametrize("name", ["source_unavailable", "source_unreadable", "data_failed"])
@@ -349,7 +355,8 @@ def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None
     checkout.behave(train={"error": {"name": "x", "message": "m", "hint": ""}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
     code, output = checkout.runner("approve", APPROVE="ada")
-    assert (code, "the last run did not end, it reached build" in output) == (2, True)
+    assert (code, "nothing waits for an approval: the last run stopped at train: m\n" in output) == (1, True)
+    assert output.endswith("hint: to try again: make run USE_CASE=glyphs\n")
     checkout.behave(evaluate={"result": {"verdict": "fail", "reasons": ["r"]}, "exit": 1})
     checkout.runner("run", "--use-case", "glyphs")
     code, output = checkout.runner("approve", APPROVE="ada")
@@ -357,17 +364,20 @@ def test_approve_with_nothing_open_says_what_is_true(checkout: Checkout) -> None
     checkout.behave(evaluate={"result": {"verdict": "unchanged", "evidence": None, "production": VERSION}})
     checkout.runner("run", "--use-case", "glyphs")
     code, output = checkout.runner("approve", APPROVE="ada")
-    assert (code, "glyphs-dev:v3, which is the model already in production" in output) == (0, True)
+    assert (code, "glyphs-dev:v3, which is the model already in production" in output) == (1, True)
     checkout.behave()
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     code, output = checkout.runner("approve", APPROVE="grace")
-    assert (code, "glyphs-dev:v3 was promoted at 2" in output, "approved by ada" in output) == (0, True, True)
+    assert (code, "glyphs-dev:v3 was promoted at 2" in output, "approved by ada" in output) == (1, True, True)
     moved = {"name": "production_moved", "message": "compared with v1, and production is now v2", "hint": "h"}
     checkout.behave(promote={"error": moved, "exit": 1})
-    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    output = checkout.runner("run", "--use-case", "glyphs", "--epochs", "7", APPROVE="ada")[1]
+    again = 'make run USE_CASE=glyphs APPROVE=ada ARGS="--epochs 7"'
+    assert output.endswith(f"hint: to evaluate glyphs-dev:v3 again: {again}\n")
     code, output = checkout.runner("approve", APPROVE="ada")
     assert code == 1
-    assert "promote refused it:\n  compared with v1, and production is now v2" in output
+    assert "promote refused it: compared with v1, and production is now v2\n" in output
+    assert output.endswith(f"hint: to evaluate it again: {again}\n")
 
 
 @pytest.mark.parametrize(
@@ -418,7 +428,7 @@ def test_a_run_that_was_interrupted_names_the_line_that_continues_it(checkout: C
     line = "make run USE_CASE=glyphs APPROVE='Ada Lovelace' ARGS=\"--epochs 3\""
     assert runner.communicate(timeout=60)[0].endswith(f"To continue: {line}\n")
     output = checkout.runner("status")[1]
-    assert f"stopped before the first step finished; no verdict   (to continue: {line})" in output
+    assert f"was interrupted before the first step finished   (to continue: {line})" in output
     assert f"to continue: {line}" in checkout.runner("approve", APPROVE="ada")[1]
 
 

@@ -5,6 +5,8 @@ python -m pytest tests/runner/test_status.py
 
 from __future__ import annotations
 
+import re
+
 from .conftest import VERSION, Checkout
 
 PROMOTED = {"to": {"name": VERSION}, "approver": "ada", "time": "2026-11-23T14:00:00Z", "state": "applied"}
@@ -28,6 +30,21 @@ def test_status_tells_what_is_in_production_and_what_waits(checkout: Checkout) -
     assert "message not sent yet: entry v3 through webhook; the next promotion sends it" in output
     assert "waits for an approval: nothing" in output
     assert checkout.everything_ended()
+
+
+def test_status_says_why_the_last_run_stopped_and_offers_only_what_can_succeed(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    first = {"name": "no_previous_version", "message": "there is none before it", "hint": "h"}
+    checkout.behave(evaluate={"error": first, "exit": 2})
+    assert checkout.runner("rollback", APPROVE="ada")[0] == 2
+    last = checkout.runner("status")[1].splitlines()[-2]
+    assert re.sub("at 2.* UTC", "at T", last) == (
+        "last run: rollback of glyphs, started at T, stopped at evaluate: there is none before it"
+    )
+    checkout.behave(train={"error": {"name": "x", "message": "no memory", "hint": ""}, "exit": 1})
+    checkout.runner("run", "--use-case", "glyphs")
+    output = checkout.runner("status")[1]
+    assert "UTC, stopped at train: no memory   (to try again: make run USE_CASE=glyphs)\n" in output
 
 
 def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_know_it(checkout: Checkout) -> None:

@@ -66,9 +66,9 @@ def test_one_version_of_each_use_case_can_wait(two_waiting: Checkout) -> None:
 def test_what_waits_goes_on_waiting_after_runs_that_do_not_pass(waiting: Checkout) -> None:
     for ending, steps in ENDINGS.items():
         waiting.behave(**steps)
-        said = waiting.runner("run", "--use-case", "glyphs", APPROVE="ada")[1]
+        output = waiting.runner("run", "--use-case", "glyphs", APPROVE="ada")[1]
         still = "\nglyphs-dev:v3 still waits for an approval: make approve USE_CASE=glyphs APPROVE=NAME\n"
-        assert (still in said) == (ending != "stopped"), ending
+        assert (still in output) == (ending != "stopped"), ending
     assert f"waits for an approval: {VERSION}   (make approve" in waiting.runner("status")[1]
     assert waiting.runner("approve", APPROVE="ada")[0] == 0
     assert given_to(waiting, "promote") == [
@@ -78,11 +78,11 @@ def test_what_waits_goes_on_waiting_after_runs_that_do_not_pass(waiting: Checkou
 
 def test_a_newer_version_that_passes_waits_in_place_of_the_older_one_and_the_run_says_so(waiting: Checkout) -> None:
     waiting.behave(evaluate={"result": {"version": OTHER, "evidence": "local/p/glyphs_evaluation:v8"}})
-    said = waiting.runner("run", "--use-case", "glyphs")[1]
-    assert "\nglyphs-dev:v4 now waits for an approval in place of glyphs-dev:v3.\n" in said
+    output = waiting.runner("run", "--use-case", "glyphs")[1]
+    assert "\nglyphs-dev:v4 now waits for an approval in place of glyphs-dev:v3.\n" in output
     assert "in place of" not in waiting.runner("run", "--use-case", "glyphs")[1]  # the same version again
-    said = waiting.runner("status")[1]
-    assert f"waits for an approval: {OTHER}" in said and VERSION not in said
+    output = waiting.runner("status")[1]
+    assert f"waits for an approval: {OTHER}" in output and VERSION not in output
 
 
 def test_a_version_that_fails_when_it_is_judged_again_or_is_in_production_waits_no_longer() -> None:
@@ -95,25 +95,43 @@ def test_what_was_compared_with_another_production_says_why_it_can_not_be_promot
     unchanged = ENDINGS["unchanged"]["evaluate"]["result"] | {"production": OTHER}
     waiting.behave(audit={"result": {"registry": {"production": OTHER}}}, evaluate={"result": unchanged})
     why = "it can no longer be promoted: it was compared with nothing, but production is now glyphs-dev:v4"
-    said = waiting.runner("run", "--use-case", "glyphs")[1]
-    assert f"\nglyphs-dev:v3 waits for an approval, but {why}.\nTo evaluate it again: {AGAIN}\n" in said
-    said = waiting.runner("status")[1]
-    assert f"waits for an approval: {VERSION}, but {why}   (to evaluate it again: {AGAIN})" in said
+    output = waiting.runner("run", "--use-case", "glyphs")[1]
+    assert f"\nglyphs-dev:v3 waits for an approval, but {why}.\nTo evaluate it again: {AGAIN}\n" in output
+    output = waiting.runner("status")[1]
+    assert f"waits for an approval: {VERSION}, but {why}   (to evaluate it again: {AGAIN})" in output
+
+
+def test_predict_without_a_version_in_production_names_the_line_that_approves_what_waits(waiting: Checkout) -> None:
+    nothing = {"name": "nothing_in_production", "message": "nothing is in production", "hint": "make run"}
+    waiting.behave(predict={"error": nothing, "exit": 2})
+    code, output = waiting.runner("predict", "--input=a", "--output=b")
+    waits = "glyphs-dev:v3 waits for your approval: make approve USE_CASE=glyphs APPROVE=NAME\n"
+    assert (code, f"\n{waits}" in output) == (2, True)
+    waiting.behave(predict={"error": nothing | {"name": "rows_wrong"}, "exit": 2})
+    assert waits not in waiting.runner("predict", "--input=a", "--output=b")[1]
+
+
+def test_a_rollback_that_can_no_longer_be_promoted_is_evaluated_again_as_that_version(checkout: Checkout) -> None:
+    moved = {"name": "production_moved", "message": "m", "hint": "h"}
+    checkout.behave(promote={"error": moved, "exit": 1})
+    output = checkout.runner("rollback", "--reason", "it is slow", USE_CASE="glyphs", APPROVE="ada")[1]
+    line = "make rollback USE_CASE=glyphs APPROVE=ada ARGS=\"--reason 'it is slow' --version=v3\""
+    assert output.endswith(f"hint: to evaluate glyphs-dev:v3 again: {line}\n")
 
 
 def test_approve_refuses_a_use_case_of_which_nothing_waits_if_another_waits(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs")
-    for flags, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
-        code, output = checkout.runner("approve", *flags, APPROVE="ada", **more)
-        assert (code, "promote" in checkout.steps()) == (2, False)
+    for words, more in ((["--use-case=remote"], {}), ([], {"USE_CASE": "remote"})):
+        code, output = checkout.runner("approve", *words, APPROVE="ada", **more)
+        assert (code, "promote" in checkout.steps()) == (1, False)
         assert "error: nothing of remote waits for an approval; nothing was approved" in output
         assert "  glyphs-dev:v3 of glyphs: make approve USE_CASE=glyphs APPROVE=NAME" in output
 
 
 def test_an_approval_may_be_repeated_while_another_use_case_waits(two_waiting: Checkout) -> None:
     two_waiting.behave(promote={"result": {"version": VERSION}})
-    for _ in range(2):
-        assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == 0
+    for code in (0, 1):
+        assert two_waiting.runner("approve", USE_CASE="glyphs", APPROVE="ada")[0] == code
     assert two_waiting.steps().count("promote") == 1
 
 

@@ -26,7 +26,7 @@ ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 TIMEOUT_S = 10
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # all of them uint8
-_HINT = "set MNIST_NPZ to a copy of Keras's mnist.npz, or use --use-case digits, which needs no file"
+_HINT = "set MNIST_NPZ to a copy of Keras's mnist.npz, or run make run USE_CASE=digits, which needs no file"
 
 
 def source() -> Source:
