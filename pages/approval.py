@@ -1,5 +1,5 @@
 """
-Show the approval in the browser: the report of what waits, and the button below it.
+Show the approval in the browser: the verdict, the button, and the report of what waits.
 
 Who presses it has to be an admin of the registry, signed in on this machine. The form is one that this session was
 shown, and names the evidence that was on the page: if another candidate waits by then, nothing happens. What follows
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from modelgate.gate import metrics, wording
 from modelgate.promotion.approval import approver as names
 from modelgate.promotion.evidence import Evidence
+from modelgate.tracking.client import PRODUCTION
 from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
 from modelgate_server.web import markdown
@@ -33,6 +34,9 @@ from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
 OUR_SERVER = re.compile(r"http://127\.0\.0\.1:\d+/")
+_ADDRESS = r"https?://[A-Za-z0-9.:_~%/-]{1,500}"
+WARNING_WITH_ADDRESS = re.compile(rf"(.*:) ({_ADDRESS})", re.DOTALL)
+CELL_WITH_ADDRESS = re.compile(rf"(?<=\| )({_ADDRESS})(?= \|)")
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def _render(promotion: PromotionProcess, visit: Visit, use_case: str, status: in
         hidden=waits is not None and not visible,
         case=case,
         report=_read_report(visit, case.evaluation) if case and case.evaluation else None,
+        warnings=_list_warnings(visit, case.evidence) if case and case.evidence else [],
         compared=_list_compared(case.evidence) if case and case.evidence else [],
         mistakes=new,
         mistake_count=count,
@@ -161,6 +166,11 @@ def _find_refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, versi
         return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: {command}"
     if version is None:
         return f"{evidence.version.name} is gone, or you may not see it"
+    now, compared = _find_production(visit, version), evidence.production and evidence.production.name
+    if now not in (compared, version.name):  # the version itself: its promotion was interrupted, and can be completed
+        names = [name.rpartition("/")[2] if name else "nothing" for name in (compared, now)]
+        command = waits.again or f"make run USE_CASE={waits.use_case}"
+        return f"it was compared with {names[0]}, but production is now {names[1]}; evaluate it again: {command}"
     project = projects.get_project(visit.db, version.collection.project_id)
     if projects.find_role(visit.db, visit.user, project) != "admin":
         return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
@@ -168,6 +178,12 @@ def _find_refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, versi
     if visit.request.url.hostname not in THIS_MACHINE or client is None or client.host not in THIS_MACHINE:
         return "the button works only on the server's own machine, at the address 127.0.0.1"
     return ""
+
+
+def _find_production(visit: Visit, version: Version) -> str | None:
+    """Return the name of the version that is in production where this one is registered."""
+    holder = records.find_version(visit, f"{version.name.rpartition(':')[0]}:{PRODUCTION}")
+    return holder.name if holder else None
 
 
 def _find_approver(visit: Visit, fields: Form) -> str:
@@ -200,9 +216,24 @@ def _read_report(visit: Visit, evaluation: Version) -> str | None:
     text = records.report(visit, evaluation)
     if text is None:
         return None
-    _, port = visit.request.scope["server"]
-    text = OUR_SERVER.sub(f"http://127.0.0.1:{port}/", text)  # when it was written, this server may have had another
+    text = CELL_WITH_ADDRESS.sub(r"<\1>", _update_links(visit, text))  # the parser makes a link of it
     return markdown.render(text[: markdown.MAX_CHARS], partial(build_picture_url, evaluation.below))
+
+
+def _list_warnings(visit: Visit, evidence: Evidence) -> list[tuple[str, str]]:
+    """Return each warning as its text and the address at its end, which is empty if there is none."""
+    return [_split_address(_update_links(visit, line)) for line in evidence.warnings]
+
+
+def _split_address(line: str) -> tuple[str, str]:
+    known = WARNING_WITH_ADDRESS.fullmatch(line)
+    return (known[1], known[2]) if known else (line, "")
+
+
+def _update_links(visit: Visit, text: str) -> str:
+    """Text with its links to this server at the port of today: when it was written, it may have had another."""
+    _, port = visit.request.scope["server"]
+    return OUR_SERVER.sub(f"http://127.0.0.1:{port}/", text)
 
 
 def _list_compared(evidence: Evidence) -> list[Compared]:

@@ -4,9 +4,10 @@ ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from modelgate import config
 from modelgate.errors import StepError
@@ -48,6 +49,11 @@ class UseCase:
         return format_iso(ledger.parse_time(self.entry.content["time"])) if self.entry else ""
 
     @property
+    def is_rollback(self) -> bool:
+        """Whether the version came back by a rollback."""
+        return self.entry is not None and is_rollback(self.entry.content)
+
+    @property
     def unfinished(self) -> Entry | None:
         """The promotion that was interrupted between its entry and the alias."""
         last = ledger.find_head(self.entries)
@@ -57,6 +63,12 @@ class UseCase:
     def metric(self) -> tuple[str, str] | None:
         """The metric that the gate compares by, and its value as the evidence has it."""
         return find_metric(self.evidence) if self.evidence else None
+
+
+def is_rollback(content: Mapping[str, Any]) -> bool:
+    """Return whether an entry of a ledger, which is untrusted, is of a rollback."""
+    policy = content.get("policy")
+    return isinstance(policy, dict) and policy.get("name") == "rollback"
 
 
 def format_iso(time: datetime) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -35,6 +34,7 @@ TITLES = {
     "other_registry": "An entry is for another registry",
 }
 ENTRIES_A_PAGE = 20
+DIRTY = "-dirty"  # ends a commit if the files differed from it
 STATES = {
     "applied": "applied",
     "unfinished": "interrupted before the alias moved",
@@ -71,6 +71,7 @@ class Step:
     metric: tuple[str, str] | None = None
     run: str = ""
     commit: str = ""
+    is_committed: bool = True
     findings: tuple[str, ...] = ()
 
 
@@ -102,7 +103,7 @@ def get_title(finding: Finding) -> str:
 
 def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step:
     titles = tuple(get_title(finding) for finding in findings if finding.entry == entry.number)
-    content = entry.content
+    content, commit = entry.content, _format(entry.content.get("commit"))
     if not ledger.is_readable(content):
         return Step(entry.number, "unreadable", findings=titles)
     evaluation = records.find_named(visit, content["evidence"])
@@ -119,18 +120,14 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
         approval_url=_keep_web_url(content.get("approval_url")),
         comment=_format(content.get("comment")),
         reason=content["reason"],
-        is_rollback=_is_rollback(content),
+        is_rollback=production.is_rollback(content),
         headline=evidence.headline if evidence else "",
         metric=production.find_metric(evidence) if evidence else None,
         run=keep_local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
-        commit=_format(content.get("commit"))[:12],
+        commit=commit.removesuffix(DIRTY)[:12],
+        is_committed=not commit.endswith(DIRTY),
         findings=titles,
     )
-
-
-def _is_rollback(content: Any) -> bool:
-    policy = content.get("policy")
-    return isinstance(policy, dict) and policy.get("name") == "rollback"
 
 
 def _link(visit: Visit, name: str) -> Link:

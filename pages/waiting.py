@@ -11,7 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Waiting:
-    """An evaluation that passed and that no one has approved yet. host: the W&B it is in, None for this server."""
+    """
+    An evaluation that passed and that no one has approved yet. host: the W&B it is in, None for this server. again: the
+    line that evaluates it again.
+    """
 
     use_case: str
     evidence: str
@@ -20,16 +23,18 @@ class Waiting:
     headline: str
     reason: str
     host: str | None
+    again: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How the last approval ended: promoted by `approver`, or `refused` by promote for this reason."""
+    """How the last approval ended: promoted by `approver`, or `refused` by promote for this reason. again: as above."""
 
     evidence: str
     version: str
     approver: str
     refused: str
+    again: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def _parse(pending: Mapping[str, Any]) -> Waiting:
         headline=_read_text(pending, "headline"),
         reason=_read_text(pending, "reason"),
         host=_read_text(pending, "host") or None,
+        again=_read_text(pending, "again"),
     )
 
 
@@ -89,6 +95,7 @@ def _answer(answer: Mapping[str, Any]) -> Answer:
         version=_read_text(answer, "version"),
         approver=_read_text(answer, "approver"),
         refused=_read_text(answer, "refused"),
+        again=_read_text(answer, "again"),
     )
 
 

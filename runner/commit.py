@@ -9,6 +9,7 @@ from runner.options import Options
 
 # What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
+DIRTY = "-dirty"  # ends a commit if the files differ from it
 
 
 def add_flag(options: Options) -> Options:
@@ -29,7 +30,12 @@ def _find_commit(options: Options) -> str:
         return ""
     untracked = _run_git(options, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
     read = [name for name in untracked.split("\0") if name and "__pycache__" not in name.split("/")]
-    return f"{commit}-dirty" if read and not commit.endswith("-dirty") else commit
+    return f"{commit}{DIRTY}" if read and not commit.endswith(DIRTY) else commit
+
+
+def describe_changes(commit: str) -> str:
+    """Return a sentence about code that was not committed; empty if it was, or if the commit is not known."""
+    return f"The code was not committed: it has changes since commit {commit[:12]}." if commit.endswith(DIRTY) else ""
 
 
 def _run_git(options: Options, *args: str) -> str | None:

@@ -307,6 +307,7 @@ def _describe_pending(options: Options, use_case: str, done: list[Finished]) -> 
         "collection": options.flags.get("collection"),
         "host": options.host,
         "again": options.format_again(use_case),
+        "commit": options.flags.get("commit", ""),
     }
 
 
@@ -324,6 +325,8 @@ def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready,
     """Get the answer; if it is yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
         say(f"\n{_shorten(pending['version'])} at {_update_links(options, pending['page'])}")
+    if changes := commit.describe_changes(pending.get("commit", "")):
+        say(changes)
     version, now = _shorten(pending["version"]), pending["production"]
     later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none

@@ -16,12 +16,14 @@ import wandb
 
 from modelgate.gate.scores import Scores
 from modelgate.promotion import evaluation
+from modelgate.promotion import evidence as form
 from steps import promote
 from tests import own
 from tests.steps.workspace import POLICY, Workspace
 
 COLLECTION = "glyphs-dev"  # and the project: the workspace calls both by one name
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+RUN = "http://127.0.0.1:9/local/glyphs-dev/runs/a"
 REPORT = f"""# {HOSTILE}
 
 [a link](javascript:alert(3)) and ![a picture](http://127.0.0.1:9/x.png) {HOSTILE}
@@ -29,6 +31,7 @@ REPORT = f"""# {HOSTILE}
 |  | why |
 | --- | --- |
 | `floor` | passed {HOSTILE} |
+| evaluation | {RUN} |
 """
 NEW_MISTAKES = 3
 
@@ -57,7 +60,9 @@ def main() -> None:
     workspace = HostileWorkspace(step, COLLECTION)
     workspace.promoted(0, None, "--reason", HOSTILE)
     moved = [{"name": HOSTILE, "rows": 40, "regressed": 3, "improved": 1}]
-    waits = workspace.evidence(1, 0, slices=moved, warnings=[HOSTILE], headline=f"pass: {HOSTILE}")
+    warnings = [HOSTILE, f"{HOSTILE} by local: {RUN}"]
+    git = {"commit": "c0ffee-dirty", "git": vars(form.parse_git("c0ffee-dirty"))}
+    waits = workspace.evidence(1, 0, slices=moved, warnings=warnings, headline=f"pass: {HOSTILE}", **git)
     sys.__stdout__.write(json.dumps({"evidence": waits, "version": f"{workspace.registry}:v1"}) + "\n")
 
 

@@ -205,6 +205,33 @@ def test_what_cannot_be_read_on_this_server_has_no_button(
         loop.wait_for_approval()
 
 
+def test_the_decision_comes_first_the_addresses_are_links_and_code_that_was_not_committed_is_named(
+    loop: Loop, visitor: Visitor
+) -> None:
+    shown = visitor.get(APPROVAL)
+    assert shown.index("<button>Approve") < shown.index("The code was not committed") < shown.index('id="report"')
+    assert "it has changes since commit <code>c0ffee</code>." in shown
+    assert shown.count(f'<a href="{loop.url}/local/glyphs-dev/runs/a"') == 2  # of a warning, and of the report
+
+
+def test_what_was_compared_with_another_production_has_no_button(loop: Loop, visitor: Visitor) -> None:
+    def move(how: str) -> None:
+        version = "/local-org/wandb-registry-model/artifacts/model/glyphs-dev/v0"
+        moved = visitor.post(f"{version}/aliases", csrf=visitor.csrf(), alias="production", do=how)
+        assert moved.status_code == 303
+
+    loop.wait_for_approval(again="make run USE_CASE=glyphs ARGS=--x")
+    move("remove")
+    try:
+        refused = visitor.approve()
+        assert refused.status_code == 403 and "<button>Approve" not in refused.text
+        why = "it was compared with glyphs-dev:v0, but production is now nothing; evaluate it again: make run"
+        assert f"{why} USE_CASE=glyphs ARGS=--x" in refused.text
+    finally:
+        move("add")
+        loop.wait_for_approval()
+
+
 def test_home_says_what_is_wrong_with_a_config(loop: Loop, visitor: Visitor) -> None:
     path = loop.root / "usecases/remote/config.toml"
     before = path.read_text()
@@ -229,6 +256,7 @@ def test_hostile_texts_are_texts_and_axe_finds_nothing_to_complain_of(loop: Loop
         expect(page.get_by_text(HOSTILE).first).to_be_visible()
         audit(page, name)
     page.goto(APPROVAL)
+    expect(page.get_by_role("button", name="Approve and promote")).to_be_in_viewport()
     expect(page.locator(".markdown table")).to_contain_text("floor")
     assert page.locator(".markdown").locator("script, img, a[href^=javascript]").count() == 0
     pictures = page.locator(".mistakes img")
@@ -262,6 +290,7 @@ def test_a_click_promotes_once_also_after_a_kill_and_the_ledger_says_who(loop: L
     page.goto(LEDGER)
     newest = page.get_by_role("listitem").first
     expect(newest).to_contain_text("Ada Lovelace (by the button in the browser)")
+    expect(newest).to_contain_text("commit c0ffee with uncommitted changes")
     expect(page.get_by_text("The ledger and the registry agree: 2 entries")).to_be_visible()
 
 

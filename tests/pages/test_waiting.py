@@ -20,7 +20,7 @@ def test_what_the_runner_leaves_open_waits_and_what_it_promoted_is_the_answer(ch
     version = "local-org/wandb-registry-model/glyphs-dev:v3"
     evidence = "local/p/glyphs_evaluation:v7"
     headline = "pass: 1.0 point lower than production, within what 497 rows can tell"
-    waits = Waiting("glyphs", evidence, version, None, headline, reason="", host=None)
+    waits = Waiting("glyphs", evidence, version, None, headline, reason="", host=None, again="make run USE_CASE=glyphs")
     assert waiting.read(checkout.folder) == State({"glyphs": waits}, {}, "glyphs")
     other = ["--evidence", "local/p/glyphs_evaluation:v6", "--approver", "ada"]
     code, output = checkout.runner("approve", "--in-browser", *other)

@@ -205,10 +205,10 @@ def test_taken_port_is_given_way_to_and_the_new_one_kept(checkout: Checkout) -> 
         (checkout.folder / "port").write_text(str(used))
         code, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
         assert code == 0
-        assert output.index(f"port {taken} is in use by another program") < output.index("The plan for glyphs")
+        assert output.index(f"port {used} is in use by another program") < output.index("The plan for glyphs")
         assert "what was made" not in output  # nothing was yet
-    kept = checkout.port()
-    assert kept != taken
+    new_port = checkout.port()
+    assert new_port != used
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert checkout.port() == new_port
     assert checkout.call("build")["env"]["WANDB_BASE_URL"] == f"http://127.0.0.1:{new_port}"

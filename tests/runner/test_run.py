@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -38,6 +39,20 @@ def test_plan_names_every_step_in_order_and_starts_nothing(checkout: Checkout) -
 def test_run_prints_the_plan_before_it_starts_a_step(checkout: Checkout) -> None:
     _, output = checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     assert output.index("The plan for glyphs") < output.index("build says this on standard error")
+
+
+def test_the_question_says_that_the_code_was_not_committed(checkout: Checkout) -> None:
+    (checkout.root / ".gitignore").write_text("__pycache__/\n.modelgate/\ncalls.jsonl\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], cwd=checkout.root, check=True)
+    assert "committed" not in checkout.runner("run", "--use-case", "glyphs")[1]
+    (checkout.root / "steps" / "new.py").touch()
+    output = checkout.runner("run", "--use-case", "glyphs")[1]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout.root, capture_output=True, text=True).stdout
+    line = f"\nThe code was not committed: it has changes since commit {head[:12]}.\n"
+    assert output.index(line) < output.index("glyphs-dev:v3 waits for an approval")
+    assert line in checkout.runner("approve", APPROVE="ada")[1]
 
 
 def test_each_step_gets_what_the_one_before_made(checkout: Checkout) -> None:
@@ -97,6 +112,7 @@ def test_without_terminal_and_name_run_stops_at_the_approval(checkout: Checkout)
     assert checkout.steps()[-1] == "evaluate"
     assert "glyphs-dev:v3 waits for an approval: there is no terminal to ask on." in output
     assert output.splitlines()[-1] == "  make approve USE_CASE=glyphs APPROVE=NAME"
+    assert "committed" not in output  # there is no git here
     assert checkout.everything_ended()
 
 
