@@ -244,7 +244,7 @@ show_progress() {
         seconds=$((seconds + 1))
         done=$(grep -c -E '^(Collecting|Processing|Requirement already satisfied| Downloaded)' "$log") || done=0
         now=$(sed -n -E 's/^ *((Collecting|Downloading|Installing|Prepared) .*)/\1/p' "$log" | sed -n '$p')
-        line="  $seconds s, $done of at most $all packages: $now"
+        line="  $seconds s, $done of at most $all packages${now:+: $now}"
         case $now in Installing*) line="  $seconds s, unpacking $done packages" ;; esac
         if [ -t 1 ]; then
             printf '\r%-79.79s' "$line"

@@ -56,6 +56,8 @@ def write_headline(
             else f"{verdict}: {first}; {metric.title} {format_number(value)} on {rows:,} rows"
         )
     against = _describe_difference(metric, compared, rows)
+    if policy.name == "rollback":
+        against = f"a rollback, {against}"
     if refused and refused.rule != "no_worse":
         return f"{verdict}; {against}"
     worse = compared["drop"] or 0.0

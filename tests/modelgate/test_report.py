@@ -142,7 +142,7 @@ def test_a_failing_first_line_names_the_rule_that_refused_and_its_figure():
 def test_going_back_is_not_measured_by_the_margin():
     back = replace(scores(70, 10), was_in_production=True)
     assert headline(back, replace(POLICY, name="rollback")) == (
-        "pass: 6.0 points lower than production, and 1,000 rows show at least 4.6 points"
+        "pass: a rollback, 6.0 points lower than production, and 1,000 rows show at least 4.6 points"
     )
 
 

@@ -387,7 +387,7 @@ def test_a_use_case_s_packages_are_added_once_and_again_after_another_s(real: Ma
 
 def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Machine) -> None:
     """A slow uv, on a terminal and in a pipe."""
-    working = "echo 'Collecting slowpackage==1.0'; sleep 3"
+    working = "sleep 2; echo 'Collecting slowpackage==1.0'; sleep 2"
     machine.program(
         "uv",
         f'[ "$1" = venv ] || {{ {working}; exit 0; }}; mkdir -p .venv/bin; ln -s {sys.executable} .venv/bin/python',
@@ -399,7 +399,9 @@ def test_while_packages_are_installed_one_line_says_what_is_going_on(machine: Ma
         ["sh", "runner/setup.sh"], cwd=machine.root, env={"PATH": str(machine.bin), "HOME": str(machine.root)},
         stdout=terminal, stderr=terminal, timeout=60, check=True,
     )  # fmt: skip
-    assert "1 of at most 1 packages: Collecting slowpackage==1.0" in os.read(shown, 65536).decode()
+    lines = os.read(shown, 65536).decode()
+    assert "1 of at most 1 packages: Collecting slowpackage==1.0" in lines
+    assert re.search(r"0 of at most 1 packages +\r", lines)  # before there is anything to say
     (machine.root / "requirements.txt").write_text("slowpackage==2.0\n")
     assert "Collecting" not in machine.setup().stdout
 
