@@ -287,7 +287,7 @@ def _say_still_waits(options: Options, pending: Known | None, production: str | 
     obstacle = find_obstacle(pending, production) if pending["host"] == options.host else ""
     if obstacle:
         say(f"\n{version} waits for an approval, but it can no longer be promoted: {obstacle}.")
-        say(f"To evaluate it again: {typed.evaluate_again(pending)}")
+        say(f"To evaluate it again: {typed.format_evaluation(pending)}")
     else:
         say(f"\n{version} still waits for an approval: {typed.approve(pending['use_case'])}")
 
@@ -373,7 +373,7 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
         if failure.code == 1 and failure.error and failure.error.get("name") != WRONG_KEY:
             # Refused for good: this evidence is no longer valid.
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
-            refused |= {"evidence": pending["evidence"], "again": typed.evaluate_again(pending)}
+            refused |= {"evidence": pending["evidence"], "again": typed.format_evaluation(pending)}
             options.folder.remember(use_case, pending=None, answer=refused)
             failure.hint = f"to evaluate {_shorten(pending['version'])} again: {refused['again']}"
         raise
@@ -424,7 +424,10 @@ def _explain_nothing_waits(state: State, use_case: str | None) -> tuple[str, str
         return f"{nothing}: {subject} has run here yet", f"begin with: {first}"
     if answer and "refused" in answer:
         refused = f"{_shorten(answer['version'])} was approved, but promote refused it: {answer['refused']}"
-        return f"{nothing}: {refused}", f"to evaluate it again: {typed.evaluate_again(answer | {'use_case': use_case})}"
+        return (
+            f"{nothing}: {refused}",
+            f"to evaluate it again: {typed.format_evaluation(answer | {'use_case': use_case})}",
+        )
     if answer:
         return f"{nothing}: {_describe_promotion(answer)}", "what is in production: make status"
     verdict, version = run.get("verdict"), _shorten(run.get("version", "the last candidate"))

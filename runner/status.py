@@ -124,7 +124,7 @@ def _describe_pending(pending: Known, answer: Mapping[str, Any] | None, host: st
     if answer is not None and pending["host"] == host:
         obstacle = find_obstacle(pending, answer["registry"]["production"])
         if obstacle:
-            again = f"to evaluate it again: {typed.evaluate_again(pending)}"
+            again = f"to evaluate it again: {typed.format_evaluation(pending)}"
             return f"{pending['version']}, but it can no longer be promoted: {obstacle}   ({again})"
     return f"{pending['version']}   ({typed.approve(pending['use_case'])})"
 

@@ -19,7 +19,7 @@ def approve(use_case: str, name: str = NAME) -> str:
     return f"make approve USE_CASE={use_case} APPROVE={_quote(name)}"
 
 
-def evaluate_again(pending: Mapping[str, Any]) -> str:
+def format_evaluation(pending: Mapping[str, Any]) -> str:
     """How to evaluate again what waits, or did: the run that made it, with its flags, makes the same version."""
     return str(pending.get("again") or f"make run USE_CASE={pending['use_case']}")  # an older release kept no line
 
