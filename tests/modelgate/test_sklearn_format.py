@@ -132,14 +132,14 @@ def test_a_model_that_cannot_answer_the_task_is_wrong_use(name, task, message):
 
 
 @pytest.mark.parametrize(
-    ("fitted_on", "said"),
+    ("fitted_on", "message"),
     [
         (lambda x: x[["b"]], "Pipeline was not fitted with a, which the rows have"),
         (lambda x: x.to_numpy(), "Pipeline was not fitted with the columns of the rows and their names"),
         (lambda x: x[["b", "a"]], "Pipeline was not fitted with the columns of the rows and their names"),
     ],
 )
-def test_a_fit_that_leaves_out_columns_or_their_names_is_wrong_use(fitted_on, said):
+def test_a_fit_that_leaves_out_columns_or_their_names_is_wrong_use(fitted_on, message):
     """Later, no one could tell which rows the model can answer, and a file has its columns in any order."""
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import Ridge
@@ -150,7 +150,7 @@ def test_a_fit_that_leaves_out_columns_or_their_names_is_wrong_use(fitted_on, sa
         return make_pipeline(columns, Ridge()).fit(fitted_on(training.x), training.y)
 
     training = Rows(pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}), np.array([0.0, 1.0]))
-    with pytest.raises(StepError, match=said) as refused:
+    with pytest.raises(StepError, match=message) as refused:
         sklearn_format.fit(training, part(fit=fit), {}, "tabular-regression", ignore)
     assert (refused.value.name, refused.value.exit_code) == ("model_of_other_columns", 2)
 

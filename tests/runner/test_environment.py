@@ -180,7 +180,10 @@ def test_own_wandb_without_an_address_is_the_one_that_the_sdk_would_use_and_ever
     assert f"host      {own_default}" in checkout.runner("run", "--use-case", "glyphs", **without)[1]
 
 
-@pytest.mark.parametrize("name, meant", [("USECASE", "USE_CASE"), ("APPROVER", "APPROVE"), ("RUNER", "RUNNER")])
+MISSPELT = [("usecase", "USE_CASE"), ("use_case", "USE_CASE"), ("USECASE", "USE_CASE"), ("RUNER", "RUNNER")]
+
+
+@pytest.mark.parametrize("name, meant", [*MISSPELT, ("approve", "APPROVE"), ("APPROVER", "APPROVE")])
 def test_a_variable_that_make_would_ignore_is_refused_if_it_is_almost_one_of_ours(checkout, name, meant):
     code, output = checkout.runner("run", MAKEFLAGS=f" -- ROWS_CSV=a ARGS=--note\\ {name}=in-it {name}=glyphs")
     assert (code, checkout.calls()) == (2, [])

@@ -87,13 +87,3 @@ def test_tests_get_a_home_of_their_own_and_keep_the_persons_engine(tmp_path: Pat
     seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     assert seen["DOCKER_CONFIG"] == chosen.get("DOCKER_CONFIG", f"{tmp_path}/.docker")
     assert "WANDB_API_KEY" not in seen and seen["HOME"] != str(tmp_path) and not Path(seen["HOME"]).exists()
-
-
-@pytest.mark.parametrize(
-    ("misspelt", "meant"), [("usecase", "USE_CASE"), ("use_case", "USE_CASE"), ("approve", "APPROVE")]
-)
-def test_a_misspelt_variable_of_make_is_refused(misspelt: str, meant: str) -> None:
-    command = ["make", "-n", "status", f"{misspelt}=ada"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"did you mean {meant}=ada?" in done.stderr

@@ -56,11 +56,11 @@ def test_the_csv_of_the_docs_is_trained_on_and_answered_if_the_rows_have_the_com
     assert scores.slices.keys() == {"carrier"}  # an hour has more values than become slices
     step("promote", *OWN, "--evidence", judged["evidence"], "--approver", "ada")
 
-    asked = table[:40].drop(columns="minutes").assign(hour=pd.to_datetime(table["ordered_at"]).dt.hour)
-    asked.to_csv(tmp_path / "rows.csv", index=False)
+    requested = table[:40].drop(columns="minutes").assign(hour=pd.to_datetime(table["ordered_at"]).dt.hour)
+    requested.to_csv(tmp_path / "rows.csv", index=False)
     step("predict", *OWN, "--input", tmp_path / "rows.csv", "--output", tmp_path / "answers.parquet")
     answers = pd.read_parquet(tmp_path / "answers.parquet")
-    assert answers["ordered_at"].tolist() == asked["ordered_at"].tolist()
+    assert answers["ordered_at"].tolist() == requested["ordered_at"].tolist()
     assert (answers["answer"] - table["minutes"][:40]).abs().mean() < 30
 
     # The service reads the same rows, without the columns that SCHEMA does not declare.
@@ -72,11 +72,11 @@ def test_the_csv_of_the_docs_is_trained_on_and_answered_if_the_rows_have_the_com
                 "name": name,
                 "datatype": datatypes.get(name, "FP64"),
                 "shape": [40],
-                "data": asked[name].astype(object).where(asked[name].notna(), None).tolist(),
+                "data": requested[name].astype(object).where(requested[name].notna(), None).tolist(),
             }
         )
         for name in own_data.SCHEMA.columns
     }
     frame = Interface("tabular-regression", own_data).read_rows(inputs)
     own_data.SCHEMA.validate(frame)
-    assert frame["carrier"].isna().sum() == asked["carrier"].isna().sum() > 0
+    assert frame["carrier"].isna().sum() == requested["carrier"].isna().sum() > 0
