@@ -1,4 +1,4 @@
--- People and where things belong. An entity owns projects: a user's own, a team, or an organisation (its registries).
+-- Users and owners. An entity owns projects: it is a user's own, a team, or an organization (with its registries).
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     username TEXT NOT NULL UNIQUE,
@@ -42,7 +42,7 @@ CREATE TABLE team_members (
     PRIMARY KEY (entity_id, user_id)
 ) WITHOUT ROWID;
 
--- Projects; a registry is a project `wandb-registry-*` of an organisation's entity.
+-- Projects; a registry is a project `wandb-registry-*` of an organization's entity.
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY,
     entity_id INTEGER NOT NULL REFERENCES entities (id),
@@ -233,7 +233,7 @@ CREATE TABLE run_artifacts (
 ) WITHOUT ROWID;
 CREATE INDEX run_artifacts_by_artifact ON run_artifacts (artifact_id, direction);
 
--- Which artifact a blob was first announced for, and whether its bytes are known to have reached the disk.
+-- The artifact that a blob was first announced for, and whether its bytes are known to be on the disk.
 CREATE TABLE blobs (
     md5 TEXT PRIMARY KEY,
     birth_artifact_id INTEGER,

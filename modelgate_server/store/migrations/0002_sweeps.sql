@@ -1,4 +1,4 @@
--- Sweeps, and the agents that fetch their points. A point's number is all that has to be kept to draw it again.
+-- Sweeps, and the agents that fetch their points. The number of a point is enough to compute it again.
 CREATE TABLE sweeps (
     id INTEGER PRIMARY KEY,
     project_id INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,

@@ -1,4 +1,4 @@
--- A deleted row's id is never reused: an address or a reference that someone kept must not lead to another row.
+-- A deleted row's id is never reused: an address or a reference that someone kept must never lead to another row.
 CREATE TABLE last_ids (
     name TEXT PRIMARY KEY,
     id INTEGER NOT NULL

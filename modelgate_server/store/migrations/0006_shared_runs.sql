@@ -1,4 +1,4 @@
--- Which line of its stream a line became that one of several writers of a run sent: each counts its own from 0.
+-- Maps the lines of several writers of a run to lines of the stream: each writer counts its own from 0.
 CREATE TABLE shared_lines (
     run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     writer TEXT NOT NULL,
@@ -7,5 +7,5 @@ CREATE TABLE shared_lines (
     line INTEGER NOT NULL,   -- the stream's
     PRIMARY KEY (run_id, writer, stream, number)
 ) WITHOUT ROWID;
--- What refers to a version is asked before it is deleted.
+-- To find what refers to a version before it is deleted.
 CREATE INDEX entries_by_ref ON entries (ref) WHERE ref IS NOT NULL;

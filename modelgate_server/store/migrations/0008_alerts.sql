@@ -1,4 +1,4 @@
--- What a run wanted a person to know at once: `run.alert(...)`.
+-- Messages that a run sent to people with `run.alert(...)`.
 CREATE TABLE alerts (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,

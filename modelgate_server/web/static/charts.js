@@ -20,7 +20,7 @@
     ruler.font = FONT;
     return Math.max(0, ...labels.flatMap((label) => String(label ?? "").split("\n")).map((line) => ruler.measureText(line).width));
   };
-  // As few digits as tell the marks of an axis apart.
+  // Use as few digits as distinguish the ticks of an axis.
   function distinct(marks) {
     for (let digits = 4; ; digits++) {
       const labels = marks.map((mark) => Number(mark.toPrecision(digits)).toString());
@@ -58,7 +58,7 @@
     return [every.map(([x]) => x), ...lines.map((_, line) => every.map((row) => row[2] === line ? row[1] : null))];
   }
 
-  // An exponential moving average that does not begin at zero, as TensorBoard has it.
+  // An exponential moving average that does not start at zero, like TensorBoard's.
   function smoothed(ys, weight) {
     let sum = 0, share = 0;
     return ys.map((y) => {
@@ -69,7 +69,7 @@
     });
   }
 
-  // The nearest row in which a line has a value: hovering between two of its points says one of them.
+  // The nearest row in which a line has a value, so that hovering between two points shows one of them.
   function nearest(plot, line, at) {
     const ys = plot.data[line];
     for (let far = 0; far < ys.length; far++) {
@@ -150,7 +150,7 @@
       });
       this.axis = content.axis;
       this.ends = [data[0][0], data[0][data[0].length - 1]];
-      // A chart that only grew keeps its cursor and its zoom.
+      // A chart that only got more points keeps its cursor and its zoom.
       const shape = JSON.stringify([content.axis, isLog, isLogX, lines.map(({ label, stroke }) => [label, stroke])]);
       if (this.plot && shape === this.shape) {
         this.plot.setData(data, !this.isZoomed);
@@ -206,7 +206,7 @@
       if (isZoomed) this.zoomed(min, max); else this.zoomed();
     }
 
-    // More points of a part, or all again; the view stays.
+    // Get more points of a part, or all points again; the view stays.
     fill(series) {
       if (!this.plot || this.plot.series.length !== series.length + 1) return;
       this.plot.setData(aligned(series), false);
@@ -264,7 +264,7 @@
       }
     }
 
-    // Whether a run logged it more than once.
+    // Whether a run logged the metric more than once.
     isLine(key) {
       return this.content.runs.some(({ columns }) => (columns[key] || []).filter((y) => y != null).length > 1);
     }
@@ -375,7 +375,7 @@
     }
   }
 
-  // A chart that the server drew from a table keeps its SVG if its numbers are not for lines.
+  // A chart that the server drew from a table keeps its SVG if it has no lines.
   function upgrade(figure) {
     const content = JSON.parse(figure.dataset.chart), title = content.title;
     const series = content.series.map(([name, xs, ys]) => ({ name, xs, ys }));
@@ -433,7 +433,7 @@
   upgradeAll();
   const end = document.querySelector(".console");
   if (end) end.scrollTop = end.scrollHeight;
-  // In the colours of the other scheme; on paper also in the width of the paper.
+  // Redraw in the colors of the other scheme, and on paper in its width.
   for (const query of ["(prefers-color-scheme: dark)", "print"]) {
     matchMedia(query).addEventListener("change", () => {
       sections.forEach((section) => section.content && section.show());
