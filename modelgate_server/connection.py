@@ -10,6 +10,7 @@ client can send either without a key.
 """
 
 import asyncio
+import math
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,15 +21,19 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 
 
 class Connection(HttpToolsProtocol):
-    _head_bytes = 0  # of the head that is arriving
+    """One timer per connection, however many phases its requests have: timers were a tenth of an upload's time."""
+
+    _received = 0  # bytes of the chunk that is being parsed
+    _head_bytes = 0  # of the head that is arriving, without that chunk
     _in_head = True
     _in_body = False
     _heard = 0.0  # when the client last sent something, in the loop's time
+    _until = math.inf  # when to close the connection, in the same time
     _clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
-        self._wait_for_head()
+        self._close_at(self.loop.time() + HEAD_S)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_clock()
@@ -36,6 +41,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
+        self._received = len(data)
         began_in_head = self._in_head
         super().data_received(data)
         if began_in_head and self._in_head:
@@ -47,46 +53,48 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if not self._in_head:
+            self._in_head = True
             self._head_bytes = 0
-            self._wait_for_head()
+            self._close_at(self._heard + HEAD_S)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
+        if self._head_bytes + self._received > MAX_HEADER_BYTES and self._measure_head() > MAX_HEADER_BYTES:
             raise ValueError("the head of the request is too large")  # which the parser turns into a 400
         super().on_headers_complete()
         self._in_body = True
-        self._stop_clock()
-        self._clock = self.loop.call_later(BODY_SILENCE_S, self._check_silence)
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self._stop_clock()
+        self._until = math.inf
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Give a client that is still sending the body of an answered request time to read the answer, then close."""
         super().on_response_complete()
         if self._in_body:
+            self._in_body = False
+            self._close_at(self.loop.time() + LINGER_S)
+
+    def _measure_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _close_at(self, until: float) -> None:
+        self._until = until
+        if self._clock is None or until < self._clock.when():
             self._stop_clock()
-            self._clock = self.loop.call_later(LINGER_S, self._give_up)
+            self._clock = self.loop.call_at(until, self._check_time)
 
-    def _wait_for_head(self) -> None:
-        self._in_head = True
-        self._stop_clock()
-        self._clock = self.loop.call_later(HEAD_S, self._give_up)
-
-    def _check_silence(self) -> None:
-        """Close a connection on which no body arrives. Silence counts only while the server itself is reading."""
-        silent_s = self.loop.time() - self._heard
-        if silent_s >= BODY_SILENCE_S and not self.flow.read_paused:
-            self._give_up()
-        else:
-            self._clock = self.loop.call_later(max(BODY_SILENCE_S - silent_s, 1.0), self._check_silence)
-
-    def _give_up(self) -> None:
+    def _check_time(self) -> None:
+        """Close a connection whose time is over. In a body, silence counts, but only while the server is reading."""
         self._clock = None
-        self.transport.close()
+        now = self.loop.time()
+        if self._in_body:
+            self._until = max(self._heard + BODY_SILENCE_S, now + 1 if self.flow.read_paused else 0)
+        if self._until <= now:
+            self.transport.close()
+        elif self._until < math.inf:
+            self._clock = self.loop.call_at(self._until, self._check_time)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:

@@ -26,7 +26,7 @@ from modelgate_server.api.shapes import (
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.settings import SLICE
-from modelgate_server.store import artifacts, manifests, names, projects, runs
+from modelgate_server.store import artifacts, manifests, names, projects, references, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
 from modelgate_server.store.filters import Order
@@ -178,21 +178,20 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     for spec in specs:
         names.check_entry_path(spec["name"])  # refused before the upload, not by the commit after it
     wanted = [(owners[spec["artifact_id"]].id, manifests.decode_md5(spec["md5"])) for spec in specs]
-    unsound = call.blobs.find_unsound(md5 for _, md5 in wanted)
+    unsound = call.blobs.find_unsound(references.select_durable(call.db, [md5 for _, md5 in wanted]))
     # A user must not learn whether someone else has the same bytes, so the client sends them again.
-    mine = manifests.select_entitled(call.db, call.blobs, call.user, wanted)
+    entitled = manifests.select_entitled(call.db, call.blobs, call.user, wanted)
     with call.database.write() as db:
-        born = manifests.register_blobs(db, call.blobs, wanted, unsound)
+        born = manifests.register_blobs(db, call.blobs, wanted, entitled, unsound)
     seen = {birth: artifact for birth in {birth for birth, _ in born} if (artifact := _find_visible(call, birth))}
     nodes = []
     for spec, (owner, md5), (birth, is_stored) in zip(specs, wanted, born, strict=True):
-        path, is_sent = build_blob_path(md5), is_stored and (owner, md5) in mine
         nodes.append(
             File(
                 id=f"{encode_id('ArtifactFile', owner)}:{spec['name']}",
                 name=spec["name"],
-                address=call.addresses.download(path) if is_sent else None,
-                upload_url=None if is_sent else call.addresses.upload(build_upload_path(owner, md5)),
+                address=call.addresses.download(build_blob_path(md5)) if is_stored else None,
+                upload_url=None if is_stored else call.addresses.upload(build_upload_path(owner, md5)),
                 upload_headers=[f"Content-MD5:{spec['md5']}"],
                 digest=spec["md5"],
                 storage_path=build_storage_path(md5),

@@ -164,14 +164,18 @@ def _insert(db: sqlite3.Connection, sequence: Collection, user: User, draft: Dra
 
 
 def register_blobs(
-    db: sqlite3.Connection, blobs: Blobs, wanted: Sequence[tuple[int, str]], unsound: Collection_[str] = ()
+    db: sqlite3.Connection,
+    blobs: Blobs,
+    wanted: Sequence[tuple[int, str]],
+    entitled: Collection_[tuple[int, str]],
+    unsound: Collection_[str] = (),
 ) -> list[tuple[int, bool]]:
     """
-    Return, for each (artifact id, md5), the artifact that the blob was first announced for, and whether its bytes are
-    stored.
+    Return, for each (artifact id, md5), the artifact that the blob was first announced for, and whether the version may
+    use bytes that are stored.
 
     The client does not send what is stored, so this must be right, and the bytes must stay until the client commits.
-    `unsound` are damaged blobs: they are sent again.
+    `entitled` are those that the version may contain. `unsound` are damaged blobs: they are sent again.
     """
     md5s = list(dict.fromkeys(md5 for _, md5 in wanted))
     db.executemany(
@@ -186,11 +190,14 @@ def register_blobs(
             first[md5] = birth
         if synced:
             durable.add(md5)
-    stored = {md5: md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5)) for md5 in md5s}
+    stored = {
+        md5
+        for md5 in durable.union(md5 for _, md5 in entitled)
+        if md5 not in unsound and blobs.renew(md5) and (md5 in durable or blobs.is_right(md5))
+    }
     # A gc that was killed may have left the row of a blob. The bytes that replace it are not durable yet.
-    lost = [(md5,) for md5 in durable if not stored[md5]]
-    db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", lost)
-    return [(first.get(md5, owner), stored[md5]) for owner, md5 in wanted]
+    db.executemany("UPDATE blobs SET durable = 0 WHERE md5 = ?", [(md5,) for md5 in durable - stored])
+    return [(first.get(md5, owner), md5 in stored and (owner, md5) in entitled) for owner, md5 in wanted]
 
 
 def select_entitled(
@@ -210,7 +217,7 @@ def select_entitled(
     homes: str | None = None
     for owner, md5s in waiting.items():
         noted = blobs.read_uploads(owner)
-        if rest := md5s - noted:
+        if rest := references.select_durable(db, md5s - noted):
             homes = homes or json.dumps(projects.list_readable_ids(db, user))
             read = {md5 for md5 in rest if db.execute(_IS_READ, (md5, homes)).fetchone()}
             blobs.record_uploads(owner, read)

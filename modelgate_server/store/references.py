@@ -3,6 +3,7 @@ Find what refers to blobs and to versions. A blob that nothing refers to belongs
 longer needed.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
@@ -32,6 +33,12 @@ def select_referenced(db: sqlite3.Connection, md5s: list[str]) -> set[str]:
         sql = f"SELECT md5 FROM ({' UNION ALL '.join(_BLOBS)}) WHERE md5 IN ({marks})"  # noqa: S608  our own text
         referenced.update(md5 for (md5,) in db.execute(sql, chunk))
     return referenced
+
+
+def select_durable(db: sqlite3.Connection, md5s: Iterable[str]) -> set[str]:
+    """Return those of some blobs that were made durable. Only these can be in a version or among a run's files."""
+    sql = "SELECT md5 FROM blobs WHERE durable AND md5 IN (SELECT value FROM json_each(?))"
+    return {md5 for (md5,) in db.execute(sql, (json.dumps(list(md5s)),))}
 
 
 def remember(db: sqlite3.Connection, md5s: Iterable[str]) -> None:

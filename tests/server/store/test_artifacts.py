@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
-from modelgate_server.store import accounts, artifacts, files, manifests, projects, registry, runs
+from modelgate_server.store import accounts, artifacts, files, manifests, projects, references, registry, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.projects import Project
@@ -176,10 +176,32 @@ def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connec
 def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3.Connection) -> None:
     first = maker.log({"a": "1"})
     md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
-    manifests.register_blobs(db, maker.blobs, [(first.id, md5)])
+    manifests.register_blobs(db, maker.blobs, [(first.id, md5)], set())
     artifacts.delete_collections(db, maker.user, [artifacts.get_collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
-    assert manifests.register_blobs(db, maker.blobs, [(second.id, md5)]) == [(second.id, True)]
+    assert manifests.register_blobs(db, maker.blobs, [(second.id, md5)], {(second.id, md5)}) == [(second.id, True)]
+
+
+def test_stored_bytes_are_announced_only_to_whom_they_may_be_given(maker: Maker, db: sqlite3.Connection) -> None:
+    first = maker.log({"a": "1"})
+    md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
+    assert manifests.register_blobs(db, maker.blobs, [(first.id, md5)], set()) == [(first.id, False)]
+    assert manifests.register_blobs(db, maker.blobs, [(first.id, md5)], {(first.id, md5)}) == [(first.id, True)]
+
+
+@pytest.mark.parametrize("entitled", [True, False])
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_blob_that_was_lost_is_no_longer_durable(
+    maker: Maker, db: sqlite3.Connection, entitled: bool, damage: str
+) -> None:
+    first = maker.log({"a": "1"})
+    md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
+    assert references.select_durable(db, [md5, "0" * 32]) == {md5}
+    maker.blobs.locate(md5).unlink() if damage == "missing" else maker.blobs.locate(md5).write_bytes(b"2")
+    wanted = [(first.id, md5)]
+    unsound = Blobs(maker.blobs.locate(md5).parent.parent).find_unsound(references.select_durable(db, [md5]))
+    registered = manifests.register_blobs(db, maker.blobs, wanted, set(wanted) if entitled else set(), unsound)
+    assert registered == [(first.id, False)] and references.select_durable(db, [md5]) == set()
 
 
 class Watched(Blobs):
@@ -187,9 +209,9 @@ class Watched(Blobs):
 
     reads = 0
 
-    def md5_of(self, md5: str) -> str:
+    def compute_md5(self, md5: str) -> str:
         self.reads += 1
-        return super().md5_of(md5)
+        return super().compute_md5(md5)
 
 
 def test_a_version_of_a_runs_file_does_not_have_it_read_again(
@@ -200,6 +222,6 @@ def test_a_version_of_a_runs_file_does_not_have_it_read_again(
     blobs.make_durable([md5])
     files.put(db, runs.create(db, project, user, "run-1", {}).id, "model.h5", md5=md5, size=7)
     first, second = (Maker(db, blobs, user, project, name).announce({"a": name}) for name in ("first", "second"))
-    assert manifests.register_blobs(db, blobs, [(first.id, md5)]) == [(first.id, True)]
-    assert manifests.register_blobs(db, blobs, [(second.id, md5)]) == [(first.id, True)]
+    assert manifests.register_blobs(db, blobs, [(first.id, md5)], {(first.id, md5)}) == [(first.id, True)]
+    assert manifests.register_blobs(db, blobs, [(second.id, md5)], {(second.id, md5)}) == [(first.id, True)]
     assert blobs.reads == 0
