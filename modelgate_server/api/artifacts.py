@@ -183,7 +183,9 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     entitled = manifests.select_entitled(call.db, call.blobs, call.user, wanted)
     with call.database.write() as db:
         born = manifests.register_blobs(db, call.blobs, wanted, entitled, unsound)
-    seen = {birth: artifact for birth in {birth for birth, _ in born} if (artifact := _find_visible(call, birth))}
+    seen = {artifact.id: artifact for artifact in owners.values()}
+    earlier = {birth for birth, _ in born} - seen.keys()
+    seen |= {birth: artifact for birth in earlier if (artifact := _find_visible(call, birth))}
     nodes = []
     for spec, (owner, md5), (birth, is_stored) in zip(specs, wanted, born, strict=True):
         nodes.append(

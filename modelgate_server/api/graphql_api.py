@@ -13,6 +13,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, wraps
 from pathlib import Path
@@ -187,6 +188,7 @@ class Once(SchemaBindable):
             payloads, key = info.context.payloads, info.path.key
             if key not in payloads:
                 payloads[key] = resolve(source, info, **arguments)
+                info.context.begin_answer()
             return payloads[key]
 
         return resolve_once
@@ -344,6 +346,9 @@ def _change(
 ) -> ExecutionResult:
     """Run 1) the mutations in one transaction, without their selected fields, 2) the selected fields."""
 
+    if _is_self_transacting(prepared.document):
+        return _change_in_steps(database, prepared.document, asks, call)
+
     def mutate(db: sqlite3.Connection) -> Call:
         mine = call(db)
         result = asks(prepared.bare, context_value=mine)
@@ -352,17 +357,24 @@ def _change(
         return mine
 
     try:
-        if _is_self_transacting(prepared.document):
-            mine = mutate(database.get_connection())
-            mine.deadline.start()
-            with database.read() as db, enforce_deadline(db, mine.deadline):
-                return asks(prepared.document, context_value=replace(mine, db=db))
         with database.write_then_read(mutate) as (db, mine), enforce_deadline(db, mine.deadline):
-            for follow in mine.afterwards:
-                follow()
             return asks(prepared.document, context_value=replace(mine, db=db))
     except MutationFailed as failed:
         return failed.result
+
+
+def _change_in_steps(
+    database: Database, document: DocumentNode | None, asks: Asks, call: Callable[[sqlite3.Connection], Call]
+) -> ExecutionResult:
+    """Run a mutation that opens its own transactions. The selected fields are read in the snapshot right after it."""
+    with ExitStack() as answer:
+
+        def begin_answer() -> None:
+            mine.deadline.start()
+            answer.enter_context(enforce_deadline(answer.enter_context(database.read()), mine.deadline))
+
+        mine = replace(call(database.get_connection()), begin_answer=begin_answer)
+        return asks(document, context_value=mine)
 
 
 def _is_self_transacting(document: DocumentNode | None) -> bool:

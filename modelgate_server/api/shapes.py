@@ -49,7 +49,7 @@ class Call:
     deadline: Deadline
     lanes: Lanes
     shared: bool = False  # several processes write to the run at once
-    afterwards: list[Callable[[], None]] = field(default_factory=list)  # run once the transaction is on the disk
+    begin_answer: Callable[[], None] = lambda: None  # called between a mutation and the fields of its answer
     payloads: dict[str | int, Any] = field(default_factory=dict)  # the results of the request's mutations
 
 
