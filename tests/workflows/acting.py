@@ -36,7 +36,7 @@ DEADLINE_S = 1500
 # act rejects this line as an unknown property; GitHub, its own parser and the linters accept it.
 UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
 # act crashes at times ("concurrent map writes") when two jobs run at once.
-ONE_JOB_AT_A_TIME = "      max-parallel: 1\n      matrix:\n"
+ONE_JOB_AT_A_TIME = "      max-parallel: 1\n"
 
 
 @dataclass
@@ -79,8 +79,7 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)
     for path in (to / ".github/workflows").glob("*.yml"):
-        text = path.read_text(encoding="utf-8").replace(UNKNOWN_TO_ACT, "")
-        path.write_text(text.replace("      matrix:\n", ONE_JOB_AT_A_TIME), encoding="utf-8")
+        path.write_text(adapt_to_act(path.read_text(encoding="utf-8")), encoding="utf-8")
     own.install_in(to)
     team(to)
     git(to, "init", "-q", "-b", "main")
@@ -88,6 +87,11 @@ def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> 
     commit(to, "All of it")
     git(to, "gc", "-q")  # one file instead of one per object: act copies them, too
     return to
+
+
+def adapt_to_act(workflow: str) -> str:
+    """Return a workflow as act can run it: without the line that it does not know, and with one job at a time."""
+    return workflow.replace(UNKNOWN_TO_ACT, "").replace("      matrix:\n", f"{ONE_JOB_AT_A_TIME}      matrix:\n")
 
 
 def git(repository: Path, *args: str) -> str:
