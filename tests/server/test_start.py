@@ -103,7 +103,9 @@ def test_without_a_port_a_taken_default_is_named_and_a_free_one_taken(tmp_path: 
         )
         try:
             assert process.stderr is not None
-            first, url = process.stderr.readline(), process.stderr.readline().split()[-1]
+            first = process.stderr.readline()
+            assert first.startswith(f"port {DEFAULT_PORT} is taken"), first  # or there is no second line to wait for
+            url = process.stderr.readline().split()[-1]
             assert first == f"port {DEFAULT_PORT} is taken; listening on port {url.rpartition(':')[2]} instead\n"
             assert requests.get(f"{url}/_internal/healthcheck", timeout=60).json() == {"status": "ok"}
         finally:
