@@ -42,6 +42,14 @@ def test_the_upload_is_measured_against_a_server_that_throws_it_away(tmp_path):
     assert [line.label for line in upload.report([sample]).lines][-1] == "ours / thrown away"
 
 
+@pytest.mark.parametrize(("discarded", "limit"), [(3000, 2000), (1500, 1380)])
+def test_an_upload_has_to_reach_2000_files_per_second_or_what_the_client_allows(discarded, limit):
+    for rate, met in ((limit + 5, True), (limit - 5, False)):
+        sample = {"files": 1000, "wandb": 1000 / rate, "discarding": 1000 / discarded, "wandb_prepares": 1.0}
+        line = upload.report([sample]).lines[0]
+        assert (line.target, line.met) == (f"at least {limit} files/s", met)
+
+
 def test_the_load_is_measured_and_each_row_and_file_compared():
     sample = load.sample(load.Size(runs=1, steps=30, rows=600, files=40))
     report = load.report([sample])
