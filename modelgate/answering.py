@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelgate import frameworks, usecase
+from modelgate.commit import is_dirty
 from modelgate.config import Config
 from modelgate.errors import StepError
-from modelgate.text import name_columns, to_line
+from modelgate.text import name_columns, shorten_name, to_line
 
 
 class Model(NamedTuple):
@@ -72,7 +73,7 @@ class Model(NamedTuple):
         if added:
             problems += [f"SCHEMA of data.py declares {name_columns(added)}, which {self.name} was not trained with"]
         if problems:
-            changes = ", with changes that were not committed" if commit.endswith("-dirty") else ""
+            changes = ", with changes that were not committed" if is_dirty(commit) else ""
             known = f" ({commit[:12]}{changes})" if commit else ""
             hint = f"check out the commit of that version{known}, or promote a version trained with today's columns"
             raise StepError("schema_changed", "; ".join(problems), hint)
@@ -99,4 +100,4 @@ def load(settings: Config, path: Path, data: ModuleType, version: str) -> Model:
     loaded = model_format.load(path, usecase.read_trusted(settings.name))
     classes = () if settings.task.endswith("regression") else tuple(str(name) for name in data.CLASSES)
     columns = tuple(str(name) for name in getattr(loaded, "feature_names_in_", ()))
-    return Model(model_format, loaded, classes, columns, version.rpartition("/")[2])
+    return Model(model_format, loaded, classes, columns, shorten_name(version))

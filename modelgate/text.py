@@ -1,4 +1,4 @@
-"""Make text from outside safe to print."""
+"""Make text from outside safe to print, and write what several rooms say alike."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _SHOWN = 10  # names in a list; the rest are counted
 _MARKUP = re.compile(r"[\\`*\[\]<>&~|$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 _WORD_JOINER = "\u2060"
+_LOCAL_SERVER = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
 def to_line(text: object, limit: int = MAX_CHARS) -> str:
@@ -42,3 +43,18 @@ def name_columns(names: Sequence[object]) -> str:
     shown = ", ".join(to_line(repr(name), 100) for name in names[:_SHOWN])
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"the column{'s' if len(names) > 1 else ''} {shown}{rest}"
+
+
+def shorten_name(name: str | None) -> str:
+    """Format the name of a version without its project: `digits:v3`. None: nothing."""
+    return name.rpartition("/")[2] if name else "nothing"
+
+
+def explain_move(compared: str | None, production: str | None) -> str:
+    """Say that an evaluation was against another version than the one in production now."""
+    return f"it was compared with {shorten_name(compared)}, but production is now {shorten_name(production)}"
+
+
+def update_port(text: str, port: int) -> str:
+    """Return text with its links to the embedded server at this port: when it was written, it may have had another."""
+    return _LOCAL_SERVER.sub(f"http://127.0.0.1:{port}/", text)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from modelgate.gate import metrics, wording
 from modelgate.promotion.approval import approver as names
 from modelgate.promotion.evidence import Evidence
+from modelgate.text import explain_move, update_port
 from modelgate.tracking.client import PRODUCTION
 from modelgate_server.errors import Forbidden, Invalid, ServerError
 from modelgate_server.store import accounts, projects
@@ -33,7 +34,6 @@ from pages.records import Version
 from pages.waiting import Answer, Waiting
 
 URL = "/-/approval"
-OUR_SERVER = re.compile(r"http://127\.0\.0\.1:\d+/")
 _ADDRESS = r"https?://[A-Za-z0-9.:_~%/-]{1,500}"
 WARNING_WITH_ADDRESS = re.compile(rf"(.*:) ({_ADDRESS})", re.DOTALL)
 CELL_WITH_ADDRESS = re.compile(rf"(?<=\| )({_ADDRESS})(?= \|)")
@@ -166,11 +166,10 @@ def _find_refusal(visit: Visit, waits: Waiting, evidence: Evidence | None, versi
         return f"its evaluation cannot be read by {visit.user.username}; if it is gone, evaluate again: {command}"
     if version is None:
         return f"{evidence.version.name} is gone, or you may not see it"
-    now, compared = _find_production(visit, version), evidence.production and evidence.production.name
+    now, compared = _find_production(visit, version), evidence.production.name if evidence.production else None
     if now not in (compared, version.name):  # the version itself: its promotion was interrupted, and can be completed
-        names = [name.rpartition("/")[2] if name else "nothing" for name in (compared, now)]
         command = waits.again or f"make run USE_CASE={waits.use_case}"
-        return f"it was compared with {names[0]}, but production is now {names[1]}; evaluate it again: {command}"
+        return f"{explain_move(compared, now)}; evaluate it again: {command}"
     project = projects.get_project(visit.db, version.collection.project_id)
     if projects.find_role(visit.db, visit.user, project) != "admin":
         return f'only an admin of "{project.name}" may approve, and {visit.user.username} is not one'
@@ -231,9 +230,7 @@ def _split_address(line: str) -> tuple[str, str]:
 
 
 def _update_links(visit: Visit, text: str) -> str:
-    """Text with its links to this server at the port of today: when it was written, it may have had another."""
-    _, port = visit.request.scope["server"]
-    return OUR_SERVER.sub(f"http://127.0.0.1:{port}/", text)
+    return update_port(text, visit.request.scope["server"][1])
 
 
 def _list_compared(evidence: Evidence) -> list[Compared]:

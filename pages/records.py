@@ -14,6 +14,7 @@ from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
+from modelgate.text import shorten_name
 from modelgate_server.store import artifacts, projects
 from modelgate_server.store.artifacts import Artifact, Collection, Membership
 from modelgate_server.web import filters, links
@@ -34,7 +35,7 @@ class Version:
 
     @property
     def short(self) -> str:
-        return self.name.rpartition("/")[2]
+        return shorten_name(self.name)
 
     @property
     def url(self) -> str:

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from modelgate import config
+from modelgate.commit import get_sha, is_dirty
 from modelgate.promotion import ledger
 from modelgate.promotion.audit_page import HOW
 from modelgate.promotion.ledger import Entry
 from modelgate.promotion.verify import Finding
+from modelgate.text import shorten_name
 from modelgate_server.errors import NotFound
 from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import keep_local_path
@@ -34,7 +36,6 @@ TITLES = {
     "other_registry": "An entry is for another registry",
 }
 ENTRIES_A_PAGE = 20
-DIRTY = "-dirty"  # ends a commit if the files differed from it
 STATES = {
     "applied": "applied",
     "unfinished": "interrupted before the alias moved",
@@ -106,7 +107,7 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
     content, commit = entry.content, _format(entry.content.get("commit"))
     if not ledger.is_readable(content):
         return Step(entry.number, "unreadable", findings=titles)
-    evaluation = records.find_named(visit, content["evidence"])
+    evaluation, name = records.find_named(visit, content["evidence"]), shorten_name(content["evidence"]["name"])
     evidence = records.read_evidence(visit, evaluation) if evaluation else None
     return Step(
         number=entry.number,
@@ -114,7 +115,7 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
         time=content["time"],
         before=_link(visit, content["from"]["name"]) if content["from"] else None,
         to=_link(visit, content["to"]["name"]),
-        evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(_shorten(content["evidence"]["name"])),
+        evidence=Link(evaluation.short, evaluation.url) if evaluation else Link(name),
         approver=content["approver"],
         how=HOW.get(_format(content.get("approval")), ""),
         approval_url=_keep_web_url(content.get("approval_url")),
@@ -124,19 +125,15 @@ def _build_step(visit: Visit, entry: Entry, findings: Sequence[Finding]) -> Step
         headline=evidence.headline if evidence else "",
         metric=production.find_metric(evidence) if evidence else None,
         run=keep_local_path(urlsplit(_keep_web_url(content.get("run_url"))).path or "/"),
-        commit=commit.removesuffix(DIRTY)[:12],
-        is_committed=not commit.endswith(DIRTY),
+        commit=get_sha(commit)[:12],
+        is_committed=not is_dirty(commit),
         findings=titles,
     )
 
 
 def _link(visit: Visit, name: str) -> Link:
     known = records.find_version(visit, name)
-    return Link(known.short, known.url) if known else Link(_shorten(name))
-
-
-def _shorten(name: str) -> str:
-    return name.rpartition("/")[2]
+    return Link(known.short, known.url) if known else Link(shorten_name(name))
 
 
 def _keep_web_url(url: object) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 
+from modelgate.commit import is_dirty, mark_dirty
 from runner import environment
 from runner.options import Options
 
 # What a step can read: its folder, what it imports, and the modules at the root, which Python would import first.
 READ_BY_STEPS = ("modelgate", "steps", "usecases", "docker", ":(glob)*.py")
-DIRTY = "-dirty"  # ends a commit if the files differ from it
 
 
 def add_flag(options: Options) -> Options:
@@ -30,12 +30,12 @@ def _find_commit(options: Options) -> str:
         return ""
     untracked = _run_git(options, "ls-files", "--others", "-z", "--", *READ_BY_STEPS) or ""
     read = [name for name in untracked.split("\0") if name and "__pycache__" not in name.split("/")]
-    return f"{commit}{DIRTY}" if read and not commit.endswith(DIRTY) else commit
+    return mark_dirty(commit) if read else commit
 
 
 def describe_changes(commit: str) -> str:
     """Return a sentence about code that was not committed; empty if it was, or if the commit is not known."""
-    return f"The code was not committed: it has changes since commit {commit[:12]}." if commit.endswith(DIRTY) else ""
+    return f"The code was not committed: it has changes since commit {commit[:12]}." if is_dirty(commit) else ""
 
 
 def _run_git(options: Options, *args: str) -> str | None:

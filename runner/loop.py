@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from modelgate.config import Config
+from modelgate.text import shorten_name, update_port
 from runner import approval, commit, environment, executors, pipeline, progress, typed
-from runner.embedded import HOST
 from runner.errors import Interrupted, NothingWaits, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
@@ -30,7 +29,6 @@ from runner.use_case import choose, choose_stand_in
 
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
 DATA_FAILED = (SOURCE_UNAVAILABLE, "source_unreadable", "data_failed")  # its names for what data.py raises
-OUR_SERVER = re.compile(rf"http://{re.escape(HOST)}:\d+/")
 MAX_REPORT_BYTES = 1_000_000
 WRONG_KEY = "alias_refused"  # promote's name for a key that may not move the alias; the evidence is still valid
 # evaluate's names for a ledger without a version to go back to.
@@ -144,7 +142,7 @@ def approve(options: Options) -> int:
             return 0
         if options.approver is None and not approval.is_on_terminal():
             raise WrongUse(
-                f"nothing was approved: {_shorten(pending['version'])} of {pending['use_case']} waits, "
+                f"nothing was approved: {shorten_name(pending['version'])} of {pending['use_case']} waits, "
                 "and there is no terminal to ask on",
                 f"{typed.approve(pending['use_case'])}; to read the report first: make serve",
             )
@@ -192,7 +190,8 @@ def _choose_evaluation(options: Options) -> Known | None:
 def _format_waiting(waiting: Sequence[Known]) -> str:
     """What waits, with the line that approves each."""
     lines = [
-        f"\n  {_shorten(item['version'])} of {item['use_case']}: {typed.approve(item['use_case'])}" for item in waiting
+        f"\n  {shorten_name(item['version'])} of {item['use_case']}: {typed.approve(item['use_case'])}"
+        for item in waiting
     ]
     return "these wait; type the line of the one that you mean:" + "".join(lines)
 
@@ -257,7 +256,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     if evaluated["verdict"] == "unchanged":
         options.folder.remember(use_case, **changes)
         _print_summary(options, done)
-        say(f"\n{evaluated['headline']} ({_shorten(version)}). There is nothing to approve.")
+        say(f"\n{evaluated['headline']} ({shorten_name(version)}). There is nothing to approve.")
         _say_still_waits(options, waits, production)
         return 0
     report = _read_text(options.folder.out / done[-1].step.name / "report.md")
@@ -267,7 +266,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
         options.folder.remember(use_case, **changes)
         _print_summary(options, done)
         say(f"\n{evaluated['headline']}")
-        say(f"{_shorten(version)} is not promoted, and production does not change. Refused by:")
+        say(f"{shorten_name(version)} is not promoted, and production does not change. Refused by:")
         for sentence in evaluated.get("reasons", []):
             say(f"  - {sentence}")
         _say_still_waits(options, waits, production)
@@ -275,7 +274,7 @@ def _conclude(options: Options, use_case: str, done: list[Finished], execute: Ex
     pending = _describe_pending(options, use_case, done) | {"reason": reason, "report": report}
     options.folder.remember(use_case, **changes | {"pending": pending})
     if waited and waited["version"] != version:
-        say(f"\n{_shorten(version)} now waits for an approval in place of {_shorten(waited['version'])}.")
+        say(f"\n{shorten_name(version)} now waits for an approval in place of {shorten_name(waited['version'])}.")
     return _ask_and_promote(options, pending, lambda: execute, done)
 
 
@@ -283,7 +282,7 @@ def _say_still_waits(options: Options, pending: Known | None, production: str | 
     """After a run that did not pass, say what waits since an earlier one. production: what is there now."""
     if pending is None:
         return
-    version = _shorten(pending["version"])
+    version = shorten_name(pending["version"])
     obstacle = find_obstacle(pending, production) if pending["host"] == options.host else ""
     if obstacle:
         say(f"\n{version} waits for an approval, but it can no longer be promoted: {obstacle}.")
@@ -324,15 +323,15 @@ def _read_text(path: Path) -> str:
 def _ask_and_promote(options: Options, pending: Mapping[str, Any], ready: Ready, done: list[Finished]) -> int:
     """Get the answer; if it is yes, promote. `done` are the steps so far, for the summary."""
     if pending["page"]:
-        say(f"\n{_shorten(pending['version'])} at {_update_links(options, pending['page'])}")
+        say(f"\n{shorten_name(pending['version'])} at {_update_links(options, pending['page'])}")
     if changes := commit.describe_changes(pending.get("commit", "")):
         say(changes)
-    version, now = _shorten(pending["version"]), pending["production"]
+    version, now = shorten_name(pending["version"]), pending["production"]
     later = typed.approve(pending["use_case"])
     headline = pending.get("headline", "pass")  # a question left by an older release has none
     question = f"{headline}\nmake {version} the first version in `production`?"
     if now:
-        question = f"{headline}\nmove `production` from {_shorten(now)} to {version}?"
+        question = f"{headline}\nmove `production` from {shorten_name(now)} to {version}?"
     name = options.approver
     if name is None and approval.is_on_terminal():
         execute = ready()  # the page must be open while the person decides
@@ -375,7 +374,7 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
             refused = {"version": pending["version"], "refused": failure.error.get("message", "")}
             refused |= {"evidence": pending["evidence"], "again": typed.format_evaluation(pending)}
             options.folder.remember(use_case, pending=None, answer=refused)
-            failure.hint = f"to evaluate {_shorten(pending['version'])} again: {refused['again']}"
+            failure.hint = f"to evaluate {shorten_name(pending['version'])} again: {refused['again']}"
         raise
     approver = promoted.result["approver"]  # another person, if this finished an interrupted promotion
     answer = {"version": promoted.result["version"], "approver": approver, "time": _format_now()}
@@ -383,7 +382,7 @@ def _promote(options: Options, pending: Mapping[str, Any], name: str, execute: E
     seen = _describe_production(options, use_case, answer["version"], approver=approver)
     options.folder.remember(use_case, pending=None, answer=answer, **seen)
     _print_summary(options, [*done, promoted])
-    say(f"\nproduction of {use_case} is {_shorten(promoted.result['version'])}, approved by {approver}.")
+    say(f"\nproduction of {use_case} is {shorten_name(promoted.result['version'])}, approved by {approver}.")
     return 0
 
 
@@ -423,14 +422,14 @@ def _explain_nothing_waits(state: State, use_case: str | None) -> tuple[str, str
         first = f"make run USE_CASE={use_case}" if use_case else "make run"
         return f"{nothing}: {subject} has run here yet", f"begin with: {first}"
     if answer and "refused" in answer:
-        refused = f"{_shorten(answer['version'])} was approved, but promote refused it: {answer['refused']}"
+        refused = f"{shorten_name(answer['version'])} was approved, but promote refused it: {answer['refused']}"
         return (
             f"{nothing}: {refused}",
             f"to evaluate it again: {typed.format_evaluation(answer | {'use_case': use_case})}",
         )
     if answer:
         return f"{nothing}: {_describe_promotion(answer)}", "what is in production: make status"
-    verdict, version = run.get("verdict"), _shorten(run.get("version", "the last candidate"))
+    verdict, version = run.get("verdict"), shorten_name(run.get("version", "the last candidate"))
     if verdict is None:
         end, advice = describe_end(run)
         return f"{nothing}: the last run {end}", advice
@@ -442,7 +441,7 @@ def _explain_nothing_waits(state: State, use_case: str | None) -> tuple[str, str
 
 
 def _describe_promotion(answer: Known) -> str:
-    return f"{_shorten(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
+    return f"{shorten_name(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -522,12 +521,8 @@ def choose_use_case(options: Options, *, changes: bool = False) -> Config:
 
 
 def _update_links(options: Options, text: str) -> str:
-    """Text with its links to the embedded server at the port of today: it may be older than that."""
-    return text if options.own else OUR_SERVER.sub(f"http://{HOST}:{options.folder.read_last_port()}/", text)
-
-
-def _shorten(reference: str) -> str:
-    return reference.rpartition("/")[2]
+    port = None if options.own else options.folder.read_last_port()
+    return update_port(text, port) if port else text
 
 
 def _format_now() -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from modelgate.text import explain_move
+
 Known = Mapping[str, Any]
 
 
@@ -62,11 +64,7 @@ def find_obstacle(pending: Known, production: str | None) -> str:
     compared = pending.get("production")
     if production == compared:
         return ""
-    return f"it was compared with {_shorten(compared)}, but production is now {_shorten(production)}"
-
-
-def _shorten(version: str | None) -> str:
-    return version.rpartition("/")[2] if version else "nothing"
+    return explain_move(compared, production)
 
 
 def _was_made(known: Known) -> bool:

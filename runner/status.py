@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelgate.text import shorten_name
 from runner import executors, pipeline, typed
 from runner.errors import RunnerError
 from runner.folder import Folder
@@ -76,7 +77,7 @@ def say_what_waits(options: Options, use_case: str) -> None:
     """Print on standard error how to approve the version of this use case that waits, if one does."""
     pending = options.folder.state().get_known(use_case).get("pending")
     if pending and pending["host"] == options.host:
-        version = pending["version"].rpartition("/")[2]
+        version = shorten_name(pending["version"])
         say_aside(f"{version} waits for your approval: {typed.approve(use_case)}")
 
 
@@ -115,7 +116,7 @@ def _describe_registry(answer: Mapping[str, Any]) -> str:
         return f"{version}, approved by {promoted['approver']} at {promoted['time']}"
     if not promoted:
         return f"{version}, moved by hand: the ledger has no promotion" if version else "nothing yet"
-    last = promoted["to"]["name"].rpartition("/")[2]
+    last = shorten_name(promoted["to"]["name"])
     return f"{version or 'nothing'}, moved by hand: the last promotion was of {last}   (make audit ARGS=--verify)"
 
 

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "modelgate/tracking": {"modelgate.tracking", "modelgate.gate", "modelgate.config", "modelgate.errors"},
     "modelgate/promotion": {
         "modelgate.promotion",
+        "modelgate.commit",
         "modelgate.gate",
         "modelgate.tracking",
         "modelgate.errors",
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "serving": {"serving", "modelgate"},
     "steps": {"modelgate"},
     "usecases": {"modelgate.rows"},
-    "runner": {"runner", "modelgate.config", "modelgate.errors"},
+    "runner": {"runner", "modelgate.commit", "modelgate.config", "modelgate.errors", "modelgate.text"},
     "tools": {"tools"},
 }
 MOST_LINES = 40  # lines of a function: what fits on a screen

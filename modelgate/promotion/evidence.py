@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
+from modelgate.commit import get_sha, is_dirty
 from modelgate.gate import policy as limits
 
 FILE = "evidence.json"
@@ -362,9 +363,8 @@ def parse_git(commit: str, github: Mapping[str, Any] | None = None) -> Git | Non
     """
     if not commit:
         return None
-    sha, dirty = commit.removesuffix("-dirty"), commit.endswith("-dirty")
     parts = github or {"head": None, "base": None, "tree": None, "pull_request": None}
-    return Git(sha, dirty, **parts)
+    return Git(get_sha(commit), is_dirty(commit), **parts)
 
 
 def list_slices(moved: Sequence[tuple[str, int, int, int]]) -> tuple[Slice, ...]:

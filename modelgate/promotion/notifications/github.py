@@ -9,7 +9,7 @@ from typing import Any
 from modelgate.promotion.approval import api, job
 from modelgate.promotion.notifications.message import EVENT, Message
 from modelgate.promotion.notifications.untold import Untold
-from modelgate.text import to_line
+from modelgate.text import shorten_name, to_line
 
 REPOSITORY, TOKEN = "PROMOTION_DISPATCH_REPOSITORY", "PROMOTION_DISPATCH_TOKEN"
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*/(?!\.\.?$)[\w.-]+", re.ASCII)
@@ -54,7 +54,7 @@ def dispatch(message: Message) -> None:
 
 def _describe(message: Message) -> str:
     entry = message.entry
-    name = entry.content["to"]["name"].rpartition("/")[2]
+    name = shorten_name(entry.content["to"]["name"])
     description = f"digest {entry.content['to']['digest']}, ledger entry v{entry.number} ({entry.sha256[:12]}), {name}"
     return to_line(description, _MAX_DESCRIPTION)
 
