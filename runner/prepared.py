@@ -24,6 +24,7 @@ import importlib
 import json
 import logging
 import os
+import random
 import runpy
 import signal
 import subprocess
@@ -221,7 +222,18 @@ def import_sdk() -> subprocess.Popen[bytes] | None:
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(start_service)
         import_all(QUESTIONS)
+    seed_in_each_fork()
     return starting.result()
+
+
+def seed_in_each_fork() -> None:
+    """
+    Give each fork its own random numbers. A generator that an import made would draw the same in all of them.
+
+    The SDK makes the ids of versions with one; only newer releases seed it again by themselves (0.24.2 does not).
+    """
+    for generator in [item for item in gc.get_objects() if isinstance(item, random.Random)]:
+        os.register_at_fork(after_in_child=generator.seed)
 
 
 def start_service() -> subprocess.Popen[bytes] | None:

@@ -428,7 +428,13 @@ def write_entry(
     run.use_artifact(content["to"]["name"])
     version = ledger.append(run, args.use_case, content)
     entries = ledger.read(api, *ledgers, registry=args.registry)
-    written = next(entry for entry in entries if entry.version == version)
+    written = next((entry for entry in entries if entry.version == version), None)
+    if written is None:
+        raise StepError(
+            "entry_not_written",
+            f"W&B took the entry as {version}, but does not show it in the ledger; production does not change",
+            "run the same command again",
+        )
     if written.void:
         raise StepError(
             "promotion_lost",

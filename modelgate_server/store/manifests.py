@@ -83,8 +83,7 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     Return the PENDING version to upload to, or an existing one: from an earlier try of the same client, with the same
     content in the same collection, or from the other writers of a distributed version.
     """
-    retried = artifacts.find_by_client_id(db, draft.client_id) if draft.client_id else None
-    if retried is not None and artifacts.get_collection(db, retried.sequence_id).project_id == project.id:
+    if retried := _find_retried(db, project, draft):
         return retried
     # Aliases are assigned at the commit. One that the user may not set is refused before anything is uploaded.
     protection.require(db, user, project.id, map(names.check_alias, draft.aliases), "add this alias to this artifact")
@@ -96,12 +95,25 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
     if artifact is None:
         artifact = _insert(db, sequence, user, draft)
     if draft.client_id:
-        # An id that belongs to another project keeps its meaning.
+        # An id that belongs to another version keeps its meaning.
         db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, artifact.id))
     if draft.run is not None:
         artifacts.record(db, draft.run.id, artifact.id, "output")
     artifacts.add_tags(db, artifact.id, draft.tags)
     return artifact
+
+
+def _find_retried(db: sqlite3.Connection, project: Project, draft: Draft) -> Artifact | None:
+    """
+    Return the version that this client announced before. If its id names another version, it is as good as a new one:
+    forks of one process may draw the same id (SDK 0.24), and none may lose its version.
+    """
+    artifact = artifacts.find_by_client_id(db, draft.client_id) if draft.client_id else None
+    if artifact is None:
+        return None
+    sequence = artifacts.get_collection(db, artifact.sequence_id)
+    announced = (sequence.project_id, sequence.name, artifact.digest)
+    return artifact if announced == (project.id, draft.collection_name, draft.digest) else None
 
 
 def _find_shared(db: sqlite3.Connection, sequence: Collection, draft: Draft) -> Artifact | None:

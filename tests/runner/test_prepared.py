@@ -42,6 +42,7 @@ print([field.description for field in Model.model_fields.values()])
 print([field.description for field in wandb.Settings.model_fields.values() if field.description])
 """
 
+DRAWS = "import random, sys; print(random.random(), sys.drawn.random(), sys.argv[1:])"
 
 LONG = "import time; time.sleep(4)"
 TELLS = "import sys; print(*sorted({'keras', 'sklearn', 'tensorflow'} & {*sys.modules}), sys.argv[1:])"
@@ -108,6 +109,16 @@ def test_all_steps_use_one_service_which_ends_with_their_interpreter(interpreter
     assert interpreter.services() == [service] and alive(service)
     interpreter.process.communicate()
     assert not alive(service)
+
+
+def test_no_two_steps_draw_the_same_random_numbers(tmp_path: Path) -> None:
+    """Nor does a generator that a module made at its import, as that of SDK 0.24."""
+    (tmp_path / "sitecustomize.py").write_text("import random, sys; sys.drawn = random.Random()")
+    interpreter = Interpreter(tmp_path)
+    outputs = [interpreter.run(DRAWS)[1].split() for _ in range(2)]
+    interpreter.process.communicate()
+    assert all(one != other for one, other in zip(*outputs, strict=True) if one != "[]")
+    assert len(outputs[0]) == 3
 
 
 def test_step_ends_as_a_process_of_its_own_does(interpreter: Interpreter) -> None:

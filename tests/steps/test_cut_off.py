@@ -45,6 +45,23 @@ def test_an_entry_without_its_alias_is_finished_by_the_next_run(workspace, step,
     assert registry.entries[0].applied
 
 
+def test_an_entry_that_somebody_deletes_at_once_is_a_refusal_and_written_again(workspace, step, registry, monkeypatch):
+    evidence = workspace.evidence(0)
+    append = ledger.append
+
+    def deleted(*arguments):
+        written = append(*arguments)
+        wandb.Api().artifact(written).delete(delete_aliases=True)
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", deleted)
+        assert refused(step, evidence) == "entry_not_written"
+    assert (registry.production, registry.entries) == (None, [])
+    step("promote", "--evidence", evidence, "--approver", "ada")
+    assert (registry.production, len(registry.entries)) == ("v0", 1)
+
+
 def test_an_alias_that_moved_before_the_kill_is_not_moved_again(workspace, monkeypatch):
     evidence = workspace.evidence(0)
 

@@ -49,6 +49,17 @@ def test_a_client_that_asks_again_gets_the_same_draft(maker: Maker) -> None:
     assert maker.announce({"a": "1"}, client_id="c2").id != maker.announce({"a": "1"}, client_id="c3").id
 
 
+def test_forks_that_draw_the_same_client_id_each_get_their_own_version(maker: Maker) -> None:
+    """SDK 0.24 draws the ids from a generator that forks of one process share."""
+    first = maker.announce({"a": "1"}, client_id="c1")
+    others = [
+        maker.announce({"a": "2"}, client_id="c1"),
+        maker.announce({"a": "1"}, client_id="c1", collection_name="another"),
+    ]
+    assert len({first.id, *(other.id for other in others)}) == 3
+    assert maker.announce({"a": "1"}, client_id="c1").id == first.id
+
+
 def test_a_pending_version_is_not_to_be_seen(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.announce({"a": "1"}, aliases=["best"])
     assert artifacts.list_versions(db, found.sequence_id) == []
