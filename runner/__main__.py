@@ -28,7 +28,7 @@ from pathlib import Path
 from modelgate import config
 from modelgate.errors import StepError
 from runner import approval, engine, environment, executors, images, loop, pipeline, status, typed
-from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse
+from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse, format_hint
 from runner.flags import STEP_FLAGS, parse_args
 from runner.folder import Folder, remove
 from runner.model_service import serve_model
@@ -211,10 +211,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StepExplained as explained:
         return explained.code
     except RunnerError as error:
-        sys.stderr.write(f"\nerror: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"\n{error.describe()}\n")
         return error.code
     except StepError as error:  # of a use case's config
-        sys.stderr.write(f"\nerror: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"\nerror: {error}{format_hint(error.hint)}\n")
         return error.exit_code
     except BrokenPipeError:
         # The reader is gone (`make run | head`). Everything that was started has ended by now.

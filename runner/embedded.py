@@ -228,7 +228,7 @@ class EmbeddedServer:
         except Interrupted:
             return
         except (RunnerError, OSError) as error:
-            self._say(f"error: {error}")
+            self._say(error.describe() if isinstance(error, RunnerError) else f"error: {error}")
             if self._child is not None:
                 self._child.end()
             self._child = None

@@ -17,6 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
+def format_hint(hint: str) -> str:
+    """Return the line that follows a message; empty if there is no hint."""
+    return f"\nhint: {hint}" if hint else ""
+
+
 class RunnerError(Exception):
     """What happened and why (`message`), what to do next (`hint`)."""
 
@@ -26,6 +31,10 @@ class RunnerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def describe(self) -> str:
+        """Return the lines for people."""
+        return f"error: {self.message}{format_hint(self.hint)}"
 
 
 class WrongUse(RunnerError):

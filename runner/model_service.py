@@ -10,7 +10,7 @@ from typing import Any
 
 from runner import executors, typed
 from runner.embedded import HOST, LOG_LINES, is_free
-from runner.errors import Interrupted, ServerFailed, WrongUse
+from runner.errors import Interrupted, ServerFailed, WrongUse, format_hint
 from runner.options import Options
 from runner.processes import Child, end_leftover
 from runner.progress import say
@@ -28,6 +28,8 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
         return 0
     if end_leftover(folder.service_record):
         say("stopped the service that an earlier runner left behind")
+    if not 0 < port < 2**16:
+        raise WrongUse(f"--port {port}: must be from 1 to {2**16 - 1}")
     if not is_free(port):
         raise _describe_taken_port(options, use_case, port)
     with executors.open_environment(options, "pages") as env:
@@ -90,10 +92,11 @@ def _describe_taken_port(options: Options, use_case: str, port: int) -> WrongUse
 
 def _describe_state(state: Mapping[str, Any]) -> str:
     problem = state.get("problem")
-    reason = f"; not up to date: {problem['message']}" if problem else ""
+    message = problem["message"] + format_hint(problem["hint"]) if problem else ""
+    reason = f"; not up to date: {message}" if problem else ""
     if state["ready"]:
         return f"{SERVING}{state['version'].rpartition('/')[2]} (ledger entry {state['ledger_entry']}){reason}"
-    return f"Not answering yet: {problem['message']}" if problem else ""
+    return f"Not answering yet: {message}" if problem else ""
 
 
 def _state(url: str) -> dict[str, Any]:

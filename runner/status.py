@@ -15,7 +15,7 @@ from typing import Any
 
 from modelgate.text import shorten_name
 from runner import executors, pipeline, typed
-from runner.errors import RunnerError
+from runner.errors import RunnerError, format_hint
 from runner.folder import Folder
 from runner.options import Options
 from runner.progress import say, say_aside
@@ -92,7 +92,7 @@ def _read_error_name(outcome: pipeline.Outcome) -> str | None:
 
 
 def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """Return audit's answer for each use case, and why one or all have none."""
+    """Return audit's answer for each use case, and why one or all have none, with the hint."""
     answers: dict[str, Mapping[str, Any]] = {}
     if not use_cases or not (options.own or options.folder.server_data.is_dir()):
         return answers, ""
@@ -102,8 +102,8 @@ def _ask(options: Options, use_cases: Sequence[str]) -> tuple[dict[str, Mapping[
                 outcome = execute(pipeline.AUDIT, pipeline.build_flags(pipeline.AUDIT, use_case, {}, {}))
                 answers[use_case] = pipeline.parse_result(pipeline.AUDIT, outcome)
     except RunnerError as error:
-        details = getattr(error, "error", None) or {}
-        return answers, details.get("message") or error.message
+        details = getattr(error, "error", None) or {"message": error.message, "hint": error.hint}
+        return answers, details["message"] + format_hint(details.get("hint", ""))
     return answers, ""
 
 

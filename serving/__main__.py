@@ -57,6 +57,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not 0 < args.poll <= 3600:
         parser.error(f"--poll {args.poll}: must be above 0 and at most 3600 seconds")
+    if not 0 <= args.port < 2**16:
+        parser.error(f"--port {args.port}: must be from 0 to {2**16 - 1}")
     return args
 
 

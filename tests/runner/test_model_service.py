@@ -65,7 +65,7 @@ def test_it_says_which_version_answers_and_how_to_ask_it_and_ends_with_ctrl_c(ch
 
 
 def test_a_service_without_a_version_names_the_line_that_approves_what_waits(checkout: Checkout) -> None:
-    problem = '{"name": "nothing_in_production", "message": "nothing is in production", "hint": "h"}'
+    problem = '{"name": "nothing_in_production", "message": "nothing is in production", "hint": "make run"}'
     ready = (
         '{"ready": True, "version": "org/wandb-registry-model/glyphs-dev:v3", "ledger_entry": "v7", "problem": None}'
     )
@@ -75,8 +75,9 @@ def test_a_service_without_a_version_names_the_line_that_approves_what_waits(che
     lines = []
     while "approve" not in "".join(lines) and runner.poll() is None:
         lines.append(runner.stdout.readline())
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "Not answering yet: nothing is in production\n",
+        "hint: make run\n",
         "glyphs-dev:v3 waits for your approval: make approve USE_CASE=glyphs APPROVE=NAME\n",
     ]
     runner.send_signal(signal.SIGINT)
@@ -100,6 +101,19 @@ def test_a_port_that_is_in_use_is_named_in_one_line(checkout: Checkout) -> None:
         f'hint: choose another: make serve-model USE_CASE=glyphs ARGS="--port {port + 1}"',
     ])  # fmt: skip
     assert "never started" not in output
+
+
+def test_a_port_that_does_not_exist_is_named_in_one_line(checkout: Checkout) -> None:
+    service(checkout, "import sys; sys.exit('never started')")
+    code, output = checkout.runner("serve-model", "--port", "99999")
+    assert (code, output.splitlines()[-1]) == (2, "error: --port 99999: must be from 1 to 65535")
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_keeps_a_version_from_answering_is_said_with_its_hint(ready: bool) -> None:
+    problem = {"name": "digest_differs", "message": "the digest differs", "hint": "run audit --verify"}
+    state = {"ready": ready, "version": "org/registry/glyphs-dev:v3", "ledger_entry": "v7", "problem": problem}
+    assert model_service._describe_state(state).endswith(": the digest differs\nhint: run audit --verify")
 
 
 def test_a_service_that_a_killed_runner_left_behind_is_ended_first(checkout: Checkout) -> None:

@@ -60,11 +60,11 @@ def test_status_names_what_the_registry_says_now_and_that_the_ledger_does_not_kn
 
 def test_status_that_cannot_ask_says_so_and_what_was_seen_last(checkout: Checkout) -> None:
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
-    checkout.behave(audit={"error": {"name": "x", "message": "the disk is full", "hint": ""}, "exit": 3})
+    checkout.behave(audit={"error": {"name": "x", "message": "the disk is full", "hint": "free some"}, "exit": 3})
     code, output = checkout.runner("status")
     assert code == 3
     assert f"production of glyphs: {VERSION}, when last seen at 2" in output
-    assert "not asked now" in output and "W&B could not be reached: the disk is full" in output
+    assert "not asked now" in output and "W&B could not be reached: the disk is full\nhint: free some\n" in output
     checkout.behave(server={"says": "no space left", "exit": 2})
     code, output = checkout.runner("status")
     assert (code, f"production of glyphs: {VERSION}, when last seen at 2" in output) == (3, True)
