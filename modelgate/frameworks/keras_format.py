@@ -13,9 +13,12 @@ import json
 import os
 import platform
 import re
+import subprocess
+import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,13 +44,40 @@ _ASSET = re.compile(r"[A-Za-z0-9_.\-/]{1,200}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 
 
+# How the lines begin that TensorFlow logs before it reads its own log level: a heading, and each note.
+_NOTES = (b"WARNING: All log messages before absl::InitializeLog", b"I0000 ")
+_FILTER = f"import os, sys\nfor line in sys.stdin.buffer: line.startswith({_NOTES!r}) or os.write(2, line)"
+
+
 def prepare() -> None:
     """Import both, with the settings that they read only then. The first time takes seconds."""
     os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides C++ notes that need no action; real errors are raised
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
+    with _leave_out_notes():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def _leave_out_notes() -> Iterator[None]:
+    """
+    Hide what TensorFlow logs that needs no action, unless TF_CPP_MIN_LOG_LEVEL is set.
+
+    Its libraries log their first notes before they read that level, so these are left out of standard error. Another
+    process does that, because it outlives an import that crashes, and still shows why.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what ends the process is shown, and real errors are raised
+    shown = os.dup(2)
+    with subprocess.Popen([sys.executable, "-I", "-c", _FILTER], stdin=subprocess.PIPE, process_group=0) as other:
+        os.dup2(other.stdin.fileno(), 2)  # type: ignore[union-attr]
+        try:
+            yield
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def start(seed: int, threads: int) -> None:

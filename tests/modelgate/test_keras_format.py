@@ -7,6 +7,9 @@ The model's file: the same model is the same bytes, and a file that would run co
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -73,6 +76,22 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
         keras_format.load(tmp_path / "model.keras")
     assert refused.value.name == "model_file_refused"
     assert not ran.exists()
+
+
+def test_a_crash_while_tensorflow_is_imported_still_says_why(monkeypatch):
+    """Only its notes are hidden."""
+    note, why = "I0000 00:00:1795791395.9 1790 port.cc:153] oneDNN is on", "F0000 00:00:1795791395.9 no AVX here"
+    heading = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR"
+    program = (
+        "import os\nfrom modelgate.frameworks import keras_format\nwith keras_format._leave_out_notes():\n"
+        f"    os.write(2, {chr(10).join((heading, note, why, ''))!r}.encode())\n    os.abort()"
+    )
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGABRT, f"{why}\n")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[:3] == [heading, note, why]
 
 
 def test_the_split_keeps_the_proportion_of_each_class():
