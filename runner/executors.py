@@ -22,7 +22,7 @@ from runner.images import Image
 from runner.options import Options
 from runner.pipeline import Outcome, Step
 from runner.processes import StepProcesses, end_leftover
-from runner.progress import say
+from runner.progress import say, say_aside
 
 
 class Executor(Protocol):
@@ -75,11 +75,13 @@ def open_environment(options: Options, module: str = "modelgate_server") -> Iter
     """
     Return the environment of a process that reads from W&B: the user's own, the embedded server that already runs, or
     one for the length of the block. module: see `embedded.as_process`.
+
+    What the server says goes to standard error, because standard output may be an answer.
     """
     if options.own:
         yield environment.build_own(options.environ)
         return
-    with _create_server(options, _as_process(options, module)) as running:
+    with _create_server(options, _as_process(options, module), log=say_aside) as running:
         running.wait()
         yield environment.build_embedded(
             options.environ, url=running.url, api_key=running.key, folder=options.folder.sdk
@@ -168,9 +170,9 @@ def _create_processes(
     )
 
 
-def _create_server(options: Options, start: embedded.Start) -> EmbeddedServer:
+def _create_server(options: Options, start: embedded.Start, log: Callable[[str], None] = say) -> EmbeddedServer:
     return EmbeddedServer(
-        options.folder, start, lambda: _end_left_containers(options, "server"), stop=options.stop, log=say
+        options.folder, start, lambda: _end_left_containers(options, "server"), stop=options.stop, log=log
     )
 
 
@@ -277,7 +279,7 @@ def _end_left_containers(options: Options, role: str) -> bool:
         engine = containers.find_noted_engine(options.folder)
         left = engine is not None and engine.remove(role)
     except EngineUnusable as error:
-        say(f"containers of an earlier runner may still exist; the next command looks for them again: {error}")
+        say_aside(f"containers of an earlier runner may still exist; the next command looks for them again: {error}")
         return False
     if engine is not None and not options.docker:  # otherwise the network is needed again
         if role == "server":  # this runner already holds its lock

@@ -62,7 +62,7 @@ def tell(options: Options) -> int:
 def answer(options: Options, step: pipeline.Step, use_case: str, flags: pipeline.Flags) -> int:
     """Run a step that changes nothing in W&B's registry, in the same place as `run`. Return its exit code."""
     if not options.own and not options.folder.server_data.is_dir():
-        say("Nothing has run here yet. To begin: make run")
+        say_aside("Nothing has run here yet. To begin: make run")
         return 0
     with executors.open_quiet(options, quiet=False) as execute:
         outcome = execute(step, pipeline.build_flags(step, use_case, flags, {}))

@@ -82,7 +82,7 @@ VERBS = re.compile(
     prune | publish | pull | push | put | quote | reaches | read | receive | reconnect | record | redirect | refuse |
     register | remember | remove | rename | render | renew | renumber | repeat | replace | report | request |
     require | resolve | respond | restart | restore | resume | retrain | revoke | rewind | roll | round | run |
-    sample | save | say | scale | seal | select | send | serve | set | share | shorten | show | shrink | sign |
+    sample | save | say | scale | seal | seed | select | send | serve | set | share | shorten | show | shrink | sign |
     signal | simulate | sort | spend | split | start | state | stop | store | strip | submit | suggest | sum |
     summarize | sync | tag | take | talk | tell | time | to | train | transact | translate | try | unlink | unpack |
     unprotect | unquote | untag | untangle | unwrap | update | upload | use | vary | verify | wait | walk | warm |

@@ -117,7 +117,7 @@ def test_no_two_steps_draw_the_same_random_numbers(tmp_path: Path) -> None:
     interpreter = Interpreter(tmp_path)
     outputs = [interpreter.run(DRAWS)[1].split() for _ in range(2)]
     interpreter.process.communicate()
-    assert all(one != other for one, other in zip(*outputs, strict=True) if one != "[]")
+    assert all(first != second for first, second in zip(*outputs, strict=True) if first != "[]")
     assert len(outputs[0]) == 3
 
 

@@ -5,18 +5,21 @@ python -m pytest tests/runner/test_run.py
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from runner import typed
+from tests.serving import runner_with
 
-from .conftest import VERSION, Checkout, given_to
+from .conftest import VERSION, Checkout, Terminal, given_to
 
 FLAGS_OF_EVERY_STEP = [
     "--rows=100", "--eval-rows=50", "--optimizer=sgd", "--batch-size=8", "--epochs=2", "--validation-split=0.5",
@@ -325,6 +328,25 @@ def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Check
     assert (code, given_to(checkout, "predict")) == (0, list(flags))
     assert '"rows": 3' in output
     assert checkout.everything_ended()
+
+
+def test_in_a_pipe_an_answer_is_all_of_standard_output(checkout: Checkout) -> None:
+    def audit() -> str:
+        command = [*runner_with(checkout.changes), "audit"]
+        return subprocess.run(command, cwd=checkout.root, env=checkout.env(), capture_output=True, text=True).stdout
+
+    assert audit() == ""
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    with socket.create_server(("127.0.0.1", checkout.port())):
+        assert "registry" in json.loads(audit())
+
+
+def test_on_a_terminal_an_answer_is_only_what_the_step_says(checkout: Checkout) -> None:
+    checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
+    for command in (["audit"], ["predict", "--input=rows.csv", "--output=answers.parquet"]):
+        terminal = Terminal(checkout, *command)
+        assert terminal.exit_code() == 0
+        assert f"{command[0]} says this on standard error" in terminal.output and "{" not in terminal.output
 
 
 def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(checkout: Checkout) -> None:
