@@ -18,7 +18,7 @@ from typing import Any
 
 from modelgate.config import Config
 from modelgate.text import shorten_name, update_port
-from runner import approval, commit, environment, executors, pipeline, progress, typed
+from runner import approval, commit, engine, environment, executors, pipeline, progress, typed
 from runner.errors import Interrupted, NothingWaits, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
@@ -51,9 +51,7 @@ def run(options: Options) -> int:
     """Build, train, link and evaluate; then ask for the approval and promote. Return the exit code."""
     settings = choose(options.use_case)
     with options.folder.lock("run"):
-        _greet(options)
-        executors.choose_port(options)
-        options = commit.add_flag(options)
+        options = _begin(options)
         _print_plan(options, pipeline.list_candidate_steps(settings.train), settings, {})
         _ask_consent(options, settings)
         try:
@@ -113,9 +111,7 @@ def roll_back(options: Options, *, version: str, reason: str) -> int:
     outputs = {"version": version}
     options = options._replace(flags={"policy": "rollback"})
     with options.folder.lock("rollback"):
-        _greet(options)
-        executors.choose_port(options)
-        options = commit.add_flag(options)
+        options = _begin(options)
         _print_plan(options, pipeline.ROLLBACK, settings, outputs)
         _ask_consent(options, settings)
         with executors.open_executor(options, settings, pipeline.ROLLBACK) as ready:
@@ -452,6 +448,17 @@ def _print_summary(options: Options, done: Sequence[Finished]) -> None:
     progress.print_summary(done)
     if done and not options.own:
         say("To open these pages: make serve")
+
+
+def _begin(options: Options) -> Options:
+    """Check what can be checked before the plan is printed, and say where everything goes. Return the options with the
+    commit.
+    """
+    if options.docker:
+        engine.require()
+    _greet(options)
+    executors.choose_port(options)
+    return commit.add_flag(options)
 
 
 def _greet(options: Options) -> None:

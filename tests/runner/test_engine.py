@@ -119,6 +119,8 @@ def test_no_engine_answers(checkout: Checkout, command: str) -> None:
     assert "error: no Docker engine answers at unix:///nowhere/docker.sock" in output
     assert HOW_TO_RUN_WITHOUT in output.splitlines()[-1]
     assert "Traceback" not in output and checkout.calls() == []
+    assert "plan" not in output
+    assert "plan" not in checkout.runner("rollback", "--docker", DOCKER_HOST="unix:///nowhere/docker.sock")[1]
 
 
 def test_what_docker_says_about_its_own_format_is_not_the_reason(monkeypatch):
