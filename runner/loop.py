@@ -19,12 +19,13 @@ from typing import Any
 from modelgate.config import Config
 from modelgate.text import shorten_name, update_port
 from runner import approval, commit, engine, environment, executors, pipeline, progress, typed
-from runner.errors import Interrupted, NothingWaits, StepExplained, StepFailed, WrongUse
+from runner.errors import Interrupted, StepExplained, StepFailed, WrongUse
 from runner.executors import Executor, Ready
 from runner.options import Options
+from runner.pending import choose_evaluation, describe_promotion
 from runner.pipeline import Finished, Outcome, Step
 from runner.progress import say
-from runner.state import Known, State, describe_end, find_obstacle, keep_pending
+from runner.state import Known, find_obstacle, keep_pending
 from runner.use_case import choose, choose_stand_in
 
 SOURCE_UNAVAILABLE = "source_unavailable"  # build's name for rows that it cannot read
@@ -131,10 +132,10 @@ def roll_back(options: Options, *, version: str, reason: str) -> int:
 def approve(options: Options) -> int:
     """Promote the version that waits, if a person approves it."""
     with options.folder.lock("approve"):
-        pending = _choose_evaluation(options)
+        pending = choose_evaluation(options)
         if pending is None:
             answer = options.folder.state().get_known(options.use_case or options.folder.state().last)["answer"]
-            say(f"{_describe_promotion(answer)}.")
+            say(f"{describe_promotion(answer)}.")
             return 0
         if options.approver is None and not approval.is_on_terminal():
             raise WrongUse(
@@ -152,44 +153,6 @@ def approve(options: Options) -> int:
             if not options.in_browser:  # where the report is on the page
                 progress.report(_update_links(options, pending["report"]))
             return _ask_and_promote(options, pending, ready, [])
-
-
-def _choose_evaluation(options: Options) -> Known | None:
-    """
-    The evaluation to approve: that of the use case that was named, or the only one that waits. Return None if the
-    evidence that was named is promoted already; raise NothingWaits, or WrongUse if several or only others wait.
-    """
-    state = options.folder.state()
-    pending = state.list_pending()
-    ours = [known for known in pending if options.use_case in (None, known["use_case"])]
-    answer = state.get_known(options.use_case or state.last).get("answer") or {}
-    if options.evidence:
-        ours = [known for known in ours if known["evidence"] == options.evidence]
-        if not ours and options.evidence != answer.get("evidence"):
-            raise WrongUse(
-                f"{options.evidence} does not wait for an approval",
-                "read the report of the one that waits: make approve",
-            )
-        if not ours and "refused" not in answer:  # an approval may be repeated
-            return None
-    elif len(ours) > 1:
-        raise WrongUse("several versions wait for an approval, and none was approved", _format_waiting(ours))
-    elif pending and not ours and not answer:
-        raise NothingWaits(
-            f"nothing of {options.use_case} waits for an approval; nothing was approved", _format_waiting(pending)
-        )
-    if not ours:
-        raise NothingWaits(*_explain_nothing_waits(state, options.use_case or state.last))
-    return ours[0]
-
-
-def _format_waiting(waiting: Sequence[Known]) -> str:
-    """What waits, with the line that approves each."""
-    lines = [
-        f"\n  {shorten_name(item['version'])} of {item['use_case']}: {typed.approve(item['use_case'])}"
-        for item in waiting
-    ]
-    return "these wait; type the line of the one that you mean:" + "".join(lines)
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
@@ -406,38 +369,6 @@ def _describe_production(
     if approver is None and (seen.get("version"), seen.get("host")) == (version, options.host):
         return {}
     return {"production": {"version": version, "approver": approver, "time": _format_now(), "host": options.host}}
-
-
-def _explain_nothing_waits(state: State, use_case: str | None) -> tuple[str, str]:
-    """Return why there is nothing to approve, and what to do."""
-    known = state.get_known(use_case)
-    run, answer = known.get("run"), known.get("answer")
-    nothing = "nothing waits for an approval"
-    if not run:
-        subject = f"nothing of {use_case}" if use_case else "nothing"
-        first = f"make run USE_CASE={use_case}" if use_case else "make run"
-        return f"{nothing}: {subject} has run here yet", f"begin with: {first}"
-    if answer and "refused" in answer:
-        refused = f"{shorten_name(answer['version'])} was approved, but promote refused it: {answer['refused']}"
-        return (
-            f"{nothing}: {refused}",
-            f"to evaluate it again: {typed.format_evaluation(answer | {'use_case': use_case})}",
-        )
-    if answer:
-        return f"{nothing}: {_describe_promotion(answer)}", "what is in production: make status"
-    verdict, version = run.get("verdict"), shorten_name(run.get("version", "the last candidate"))
-    if verdict is None:
-        end, advice = describe_end(run)
-        return f"{nothing}: the last run {end}", advice
-    if verdict == "fail":
-        return f"{nothing}: {version} did not pass, and production does not change", ""
-    if verdict == "unchanged":
-        return f"{nothing}: the last run made {version}, which is the model already in production", ""
-    return nothing, "what is in production: make status"
-
-
-def _describe_promotion(answer: Known) -> str:
-    return f"{shorten_name(answer['version'])} was promoted at {answer['time']}, approved by {answer['approver']}"
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
