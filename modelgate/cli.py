@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelgate import config
+from modelgate import config, hyperparameters
 from modelgate.errors import UNREACHABLE, WRONG_USE, StepError
 from modelgate.text import to_line
 
@@ -58,7 +58,7 @@ class StepParser(argparse.ArgumentParser):
 
     def add_hyperparameters(self) -> None:
         """Add a flag for each key of `[train]`, with its value as the default."""
-        config.add_hyperparameters(self, self.config.train)
+        hyperparameters.add_flags(self, self.config.train)
         self.set_defaults(**self.config.train)
 
     def parse(self) -> argparse.Namespace:

@@ -8,18 +8,32 @@ anything runs and before a person is asked. Needs only Python, because the runne
 
 from __future__ import annotations
 
-import argparse
 import ast
-import difflib
-import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelgate import hyperparameters
+from modelgate.config_checks import (
+    WrongValue,
+    check_amount,
+    check_boolean,
+    check_choice,
+    check_count,
+    check_finite,
+    check_labels,
+    check_number,
+    check_text,
+    check_variables,
+    format_value,
+    suggest,
+)
 from modelgate.errors import WRONG_USE, StepError
+from modelgate.hyperparameters import Hyperparameter
 
 FOLDER = Path(__file__).resolve().parents[1] / "usecases"
 TASKS = ("image-classification", "tabular-classification", "tabular-regression", "text-classification")
@@ -43,163 +57,10 @@ _RENAMED = {"gate": {"floor_accuracy": "at_least"}}
 # A use case is a Python package, and its name is part of artifact names, image tags and W&B aliases.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-# GitHub accepts more in both; these cannot be mistaken for anything else.
+# GitHub accepts more; these cannot be mistaken for anything else.
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_HYPERPARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 # W&B refuses other names, or does not read them as names.
 _WANDB_NAME = re.compile(r"[^/:\\#?%\x00-\x1f]{1,128}")
-# Flags of the steps and of the runner. A hyperparameter with such a name would be the same flag.
-_FLAGS = (
-    *("approver", "collection", "commit", "dataset", "docker", "eval_rows", "help", "images", "model", "no_cache"),
-    *("out", "policy", "reason", "registry", "rows", "threads", "use_case", "version", "wandb", "yes"),
-)
-# Variables that a step has for other reasons. data.py may not get them as if they were its settings.
-_OTHERS_VARIABLES = ("WANDB_", "GITHUB_", "ACTIONS_", "RUNNER_", "MODELGATE_", "LD_", "PYTHON")
-
-Hyperparameter = bool | int | float | str
-_KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-class _Wrong(ValueError):
-    """A wrong value. The message completes the sentence "file: key ..."."""
-
-
-# --- single values -------------------------------------------------------------------------------------------
-
-
-def _check_text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise _Wrong(f"must be {allowed}")
-        return value
-
-    return check
-
-
-def _check_choice(choices: tuple[str, ...]) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise _Wrong(f"must be {' or '.join(map(_format_value, choices))}{_suggest(value, choices)}")
-        return value
-
-    return check
-
-
-def _check_boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Wrong("must be true or false")
-    return value
-
-
-def _check_count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _Wrong("must be a whole number of at least 1")
-    return value
-
-
-def _check_number(low: float, high: float, *, ends: bool = True) -> Callable[[object], float]:
-    between = "from {} to {}" if ends else "above {} and below {}"
-
-    def check(value: object) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not (low <= value <= high if ends else low < value < high):  # type: ignore[operator]
-            raise _Wrong(f"must be a number {between.format(f'{low:g}', f'{high:g}')}")
-        return float(value)  # type: ignore[arg-type]
-
-    return check
-
-
-def _check_finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Wrong("must be a finite number")
-    return float(value)
-
-
-def _check_amount(value: object) -> float:
-    if (number := _check_finite(value)) < 0:
-        raise _Wrong("must be a number of at least 0")
-    return number
-
-
-def _check_variables(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and _VARIABLE.fullmatch(name) for name in value):
-        raise _Wrong('must be a list of names of variables, such as ["ROWS_CSV"]')
-    for name in value:
-        if name.startswith(_OTHERS_VARIABLES):
-            raise _Wrong(f"must not name {name}: it belongs to another program")
-    return tuple(value)
-
-
-def _check_labels(value: object) -> tuple[str, ...]:
-    labels = [value] if isinstance(value, str) else value
-    if not isinstance(labels, list) or not labels:
-        raise _Wrong('must be a label of a runner, or a list of labels, such as ["self-hosted", "gpu"]')
-    for label in labels:
-        if not isinstance(label, str) or not _LABEL.fullmatch(label):
-            raise _Wrong("must have labels of letters, digits, '.', '_' and '-'")
-    return tuple(labels)
-
-
-def _check_seed(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
-        raise _Wrong(f"must be a whole number from 0 to {2**32 - 1}")
-    return value
-
-
-# Hyperparameters whose meaning is the same in every framework.
-_KNOWN_HYPERPARAMETERS: Mapping[str, Callable[[object], Hyperparameter]] = {
-    "batch_size": _check_count,
-    "epochs": _check_count,
-    "validation_split": _check_number(0, 1, ends=False),
-    "seed": _check_seed,
-}
-
-
-# What every training with a framework needs. The use case chooses the rest of [train].
-_REQUIRED_HYPERPARAMETERS = {
-    "keras": ("batch_size", "epochs", "optimizer", "seed", "validation_split"),
-    "sklearn": ("seed",),
-}
-
-
-def check_hyperparameter(name: str, value: object) -> Hyperparameter:
-    """Return the value if a hyperparameter of this name may have it; otherwise raise ValueError with what is
-    allowed.
-    """
-    if check := _KNOWN_HYPERPARAMETERS.get(name):
-        return check(value)
-    if not isinstance(value, bool | int | float | str):
-        raise _Wrong("must be true, false, a number or a string")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Wrong("must be a finite number")
-    if isinstance(value, str) and not value.isprintable():
-        raise _Wrong("must be printable text")
-    return value
-
-
-def add_hyperparameters(parser: argparse._ActionsContainer, hyperparameters: Mapping[str, Hyperparameter]) -> None:
-    """Return a flag for each: `--learning-rate` for `learning_rate`, with the type that the value has in the config."""
-    for name, value in hyperparameters.items():
-        flag, text = f"--{name.replace('_', '-')}", f"{_KINDS[type(value)]} (default: {value})".replace("%", "%%")
-        parser.add_argument(flag, dest=name, type=_create_reader(name, value), metavar="VALUE", help=text)
-
-
-def _create_reader(name: str, default: Hyperparameter) -> Callable[[str], Hyperparameter]:
-    kind = type(default)
-
-    def read(text: str) -> Hyperparameter:
-        try:
-            value = {"true": True, "false": False}[text] if kind is bool else kind(text)
-        except (KeyError, ValueError):
-            raise argparse.ArgumentTypeError(f"{text!r} must be {_KINDS[kind]}") from None
-        try:
-            return check_hyperparameter(name, value)
-        except _Wrong as error:
-            raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
-
-    return read
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -217,17 +78,17 @@ class Data:
     rows_may_repeat: whether an eval row may equal a training row, which is natural for rows with few columns.
     """
 
-    env: tuple[str, ...] = _define_key(_check_variables, ())
-    fallback: str = _define_key(_check_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
-    rows_may_repeat: bool = _define_key(_check_boolean, False)
+    env: tuple[str, ...] = _define_key(check_variables, ())
+    fallback: str = _define_key(check_text(re.compile(rf"|{_NAME.pattern}"), "the name of a use case, or empty"), "")
+    rows_may_repeat: bool = _define_key(check_boolean, False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
     """`[build]`: how many rows the dataset has."""
 
-    rows: int = _define_key(_check_count)
-    eval_rows: int = _define_key(_check_count)
+    rows: int = _define_key(check_count)
+    eval_rows: int = _define_key(check_count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,16 +100,16 @@ class Gate:
     `pinball`.
     """
 
-    policy: str = _define_key(_check_choice(POLICIES))
-    metric: str = _define_key(_check_text(_METRIC, "the name of a metric"), "")
-    at_least: float | None = _define_key(_check_finite, None)
-    at_most: float | None = _define_key(_check_finite, None)
-    margin: float | None = _define_key(_check_amount, None)
-    margin_relative: float | None = _define_key(_check_number(0, 1), None)
-    tolerance: float | None = _define_key(_check_amount, None)
-    quantile: float | None = _define_key(_check_number(0, 1, ends=False), None)
-    self_approval: bool = _define_key(_check_boolean, False)
-    max_evidence_age_hours: float = _define_key(_check_number(0, 24 * 366, ends=False), 720.0)
+    policy: str = _define_key(check_choice(POLICIES))
+    metric: str = _define_key(check_text(_METRIC, "the name of a metric"), "")
+    at_least: float | None = _define_key(check_finite, None)
+    at_most: float | None = _define_key(check_finite, None)
+    margin: float | None = _define_key(check_amount, None)
+    margin_relative: float | None = _define_key(check_number(0, 1), None)
+    tolerance: float | None = _define_key(check_amount, None)
+    quantile: float | None = _define_key(check_number(0, 1, ends=False), None)
+    self_approval: bool = _define_key(check_boolean, False)
+    max_evidence_age_hours: float = _define_key(check_number(0, 24 * 366, ends=False), 720.0)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -263,15 +124,15 @@ class Approval:
     key.
     """
 
-    environment: str = _define_key(_check_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
+    environment: str = _define_key(check_text(_ENVIRONMENT, "a name of letters, digits, '_' and '-'"), "production")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunsOn:
     """`[runs_on]`: the labels of the GitHub runner for a step's job."""
 
-    train: tuple[str, ...] = _define_key(_check_labels, ("ubuntu-24.04",))
-    evaluate: tuple[str, ...] = _define_key(_check_labels, ("ubuntu-24.04",))
+    train: tuple[str, ...] = _define_key(check_labels, ("ubuntu-24.04",))
+    evaluate: tuple[str, ...] = _define_key(check_labels, ("ubuntu-24.04",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,18 +142,18 @@ class Config:
     """
 
     name: str
-    project: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B project name"))
-    collection: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B name for a registered model"))
+    project: str = _define_key(check_text(_WANDB_NAME, "a valid W&B project name"))
+    collection: str = _define_key(check_text(_WANDB_NAME, "a valid W&B name for a registered model"))
     build: Build = field(metadata={"table": Build})
     gate: Gate = field(metadata={"table": Gate})
     train: Mapping[str, Hyperparameter] = field(metadata={"table": None})
     data: Data = field(default=Data(), metadata={"table": Data})
     approval: Approval = field(default=Approval(), metadata={"table": Approval})
     runs_on: RunsOn = field(default=RunsOn(), metadata={"table": RunsOn})
-    registry: str = _define_key(_check_text(_WANDB_NAME, "a valid W&B registry name"), "wandb-registry-model")
-    task: str = _define_key(_check_choice(TASKS), TASKS[0])
-    framework: str = _define_key(_check_choice(FRAMEWORKS), FRAMEWORKS[0])
-    default: bool = _define_key(_check_boolean, False)
+    registry: str = _define_key(check_text(_WANDB_NAME, "a valid W&B registry name"), "wandb-registry-model")
+    task: str = _define_key(check_choice(TASKS), TASKS[0])
+    framework: str = _define_key(check_choice(FRAMEWORKS), FRAMEWORKS[0])
+    default: bool = _define_key(check_boolean, False)
 
 
 # --- the use cases ---------------------------------------------------------------------------------------------------
@@ -346,7 +207,7 @@ def load(name: str) -> Config:
         raise _refuse_invalid(
             _format_path(name), "framework", f"is {loaded.framework}, but {loaded.task} needs {' or '.join(able)}"
         )
-    for key in _REQUIRED_HYPERPARAMETERS[loaded.framework]:
+    for key in hyperparameters.REQUIRED[loaded.framework]:
         if key not in loaded.train:
             raise _refuse_invalid(
                 _format_path(name), f"train.{key}", "is missing", f"{loaded.framework} needs it: add it below [train]"
@@ -370,8 +231,8 @@ def _build_gate(name: str, task: str, gate: Gate) -> Gate:
         raise _refuse_invalid(
             _format_path(name),
             "gate.metric",
-            f"is {_format_value(gate.metric)} but must be {' or '.join(map(_format_value, known))}, "
-            f"or a function of behaviour.py{_suggest(gate.metric, known)}",
+            f"is {format_value(gate.metric)} but must be {' or '.join(map(format_value, known))}, "
+            f"or a function of behaviour.py{suggest(gate.metric, known)}",
         )
     for path, problem in _find_contradictions(kind, gate, own=gate.metric not in known):
         raise _refuse_invalid(_format_path(name), f"gate.{path}", problem)
@@ -425,7 +286,7 @@ def require(name: str) -> None:
     if name not in list_names():
         raise StepError(
             "no_such_use_case",
-            f"there is no use case {name!r}{_suggest(name, list_names())}",
+            f"there is no use case {name!r}{suggest(name, list_names())}",
             f"there are: {_format_names()}" if list_names() else "create one: docs/how-to/adapting.md",
             WRONG_USE,
         )
@@ -463,10 +324,8 @@ def _parse(name: str) -> dict[str, Any]:
         raise StepError("config_invalid", message, "make it readable", WRONG_USE) from error
 
 
-def _read_table(file: str, table: str, kind: type, content: object, known: Mapping[str, Any]) -> Any:
+def _read_table(file: str, table: str, kind: type, content: dict[str, Any], known: Mapping[str, Any]) -> Any:
     """Return one table as its dataclass. known: fields that are not in the file."""
-    if not isinstance(content, dict):
-        raise _refuse_invalid(file, table, f"must be a table: write [{table}] on a separate line")
     keys = {definition.name: definition for definition in fields(kind) if definition.name not in known}
     for key in content:
         if key not in keys:
@@ -482,29 +341,30 @@ def _read_table(file: str, table: str, kind: type, content: object, known: Mappi
 
 
 def _read_value(file: str, path: str, metadata: Mapping[str, Any], content: object) -> Any:
-    if "table" in metadata:
-        kind = metadata["table"]
-        return _read_hyperparameters(file, content) if kind is None else _read_table(file, path, kind, content, {})
-    try:
-        return metadata["check"](content)
-    except _Wrong as error:
-        raise _refuse_invalid(file, path, f"is {_format_value(content)} but {error}") from error
-
-
-def _read_hyperparameters(file: str, content: object) -> dict[str, Hyperparameter]:
+    if "table" not in metadata:
+        return _check_value(file, path, metadata["check"], content)
     if not isinstance(content, dict):
-        raise _refuse_invalid(file, "train", "must be a table: write [train] on a separate line")
+        raise _refuse_invalid(file, path, f"must be a table: write [{path}] on a separate line")
+    kind = metadata["table"]
+    return _read_hyperparameters(file, content) if kind is None else _read_table(file, path, kind, content, {})
+
+
+def _check_value(file: str, path: str, check: Callable[[object], Any], value: object) -> Any:
+    try:
+        return check(value)
+    except WrongValue as error:
+        raise _refuse_invalid(file, path, f"is {format_value(value)} but {error}") from error
+
+
+def _read_hyperparameters(file: str, content: dict[str, Any]) -> dict[str, Hyperparameter]:
     for key, value in content.items():
-        if not _HYPERPARAMETER.fullmatch(key) or key in _FLAGS:
-            reserved = ", ".join(_FLAGS)
-            raise _refuse_invalid(
-                file, f"train.{key}", f"must be a name for a flag: letters, digits and _, and none of {reserved}"
-            )
+        path = f"train.{key}"
         try:
-            check_hyperparameter(key, value)
-        except _Wrong as error:
-            raise _refuse_invalid(file, f"train.{key}", f"is {_format_value(value)} but {error}") from error
-    return dict(content)
+            hyperparameters.check_name(key)
+        except WrongValue as error:
+            raise _refuse_invalid(file, path, str(error)) from error
+        _check_value(file, path, partial(hyperparameters.check_value, key), value)
+    return content
 
 
 # --- errors ---------------------------------------------------------------------------------------------------
@@ -515,22 +375,10 @@ def _refuse_unknown(file: str, table: str, key: str, known: Iterable[str]) -> St
     if renamed := _RENAMED.get(table, {}).get(key):
         return _refuse_invalid(file, path, f"is now called {renamed}", f"rename it to {renamed}")
     allowed = f"allowed {f'in [{table}]' if table else 'at the top'}: {', '.join(known)}"
-    return _refuse_invalid(file, path, f"is not a key{_suggest(key, known)}", allowed)
+    return _refuse_invalid(file, path, f"is not a key{suggest(key, known)}", allowed)
 
 
 def _refuse_invalid(file: str, path: str, problem: str, hint: str = "") -> StepError:
     return StepError(
         "config_invalid", f"{file}: {path} {problem}", hint or "docs/how-to/adapting.md describes every key", WRONG_USE
     )
-
-
-def _suggest(name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _format_value(value: object) -> str:
-    """Format a value as you would write it in TOML, with a bounded length."""
-    text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
-    text = text.replace("'", '"')
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from modelgate import config
+from modelgate import config, hyperparameters
 from runner import images, typed
 from runner.errors import WrongUse
 from runner.model_service import PORT
@@ -141,8 +141,8 @@ def _add_run(add_command: AddCommand, argv: Sequence[str], environ: Mapping[str,
         )
         if argv[:1] == [name]:
             settings = read_use_case(argv, environ)
-            hyperparameters = run.add_argument_group(f"hyperparameters of {settings.name}")
-            config.add_hyperparameters(hyperparameters, settings.train)
+            group = run.add_argument_group(f"hyperparameters of {settings.name}")
+            hyperparameters.add_flags(group, settings.train)
 
 
 def _add_approve(add_command: AddCommand) -> None:

@@ -54,7 +54,14 @@ MAY_IMPORT = {
     "serving": {"serving", "modelgate"},
     "steps": {"modelgate"},
     "usecases": {"modelgate.rows"},
-    "runner": {"runner", "modelgate.commit", "modelgate.config", "modelgate.errors", "modelgate.text"},
+    "runner": {
+        "runner",
+        "modelgate.commit",
+        "modelgate.config",
+        "modelgate.errors",
+        "modelgate.hyperparameters",
+        "modelgate.text",
+    },
     "tools": {"tools"},
 }
 MOST_LINES = 40  # lines of a function: what fits on a screen

@@ -173,8 +173,8 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     shutil.copy(Path(__file__).with_name("fakes.py"), root / "pages/__main__.py")
     own.install_in(root)
     (root / "modelgate").mkdir()
-    for name in ("__init__.py", "commit.py", "config.py", "errors.py", "text.py"):
-        shutil.copy(ROOT / "modelgate" / name, root / "modelgate")
+    for name in ("__init__", "commit", "config", "config_checks", "errors", "hyperparameters", "text"):
+        shutil.copy(ROOT / f"modelgate/{name}.py", root / "modelgate")
     # The SDK costs a second each time, and no fake needs it. Without __init__.py the installed one would win.
     (root / "wandb" / "apis").mkdir(parents=True)
     for module in ("__init__.py", "apis/__init__.py", "apis/public.py"):
