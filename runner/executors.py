@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from modelgate.config import Config
-from runner import containers, embedded, environment, images, packages, processes
-from runner.containers import Engine, ServerContainer, StepContainers, StepImages
+from runner import embedded, environment, images, packages, processes
+from runner.containers import SERVER_PORT
 from runner.embedded import EmbeddedServer
+from runner.engine import Engine, connect_engine, find_noted_engine, get_resource_name
 from runner.errors import Busy, EngineUnusable
 from runner.folder import Folder
 from runner.images import Image
@@ -23,6 +24,8 @@ from runner.options import Options
 from runner.pipeline import Outcome, Step
 from runner.processes import StepProcesses, end_leftover
 from runner.progress import say, say_aside
+from runner.server_container import ServerContainer, get_server_name
+from runner.step_containers import StepContainers, StepImages, prepare_source
 
 
 class Executor(Protocol):
@@ -230,15 +233,15 @@ def _create_step_images(
     options: Options, settings: Config, available: Mapping[str, Image], url: str = "", key: str = ""
 ) -> StepImages:
     """Return the steps' containers. url, key: of the embedded server, unless the user's own W&B was asked for."""
-    folder, name = options.folder, containers.get_resource_name(options.folder)
+    folder, name = options.folder, get_resource_name(options.folder)
     host, network = "", None
     variables = environment.build_own_in_container(options.environ)
     if not options.own:
-        host, network = containers.get_server_name(name), name
+        host, network = get_server_name(name), name
         variables = environment.build_embedded_in_container(
-            host=f"http://{host}:{containers.SERVER_PORT}", url=url, key=key, key_file=folder.key_file
+            host=f"http://{host}:{SERVER_PORT}", url=url, key=key, key_file=folder.key_file
         )
-    source = containers.prepare_source(options.environ, settings.data.env, options.root, folder, host)
+    source = prepare_source(options.environ, settings.data.env, options.root, folder, host)
     theirs = environment.select_notification(options.environ) if options.own else {}
     notification = environment.Variables(theirs, inherited=frozenset(theirs))
     return StepImages(name, available, variables, source, network, folder.out, notification)
@@ -250,7 +253,7 @@ def _open_engine(
 ) -> Iterator[tuple[Engine, dict[str, Image]]]:
     """Open the engine with these images in it. What is created there for the folder is removed at the end."""
     options.folder.make()
-    engine = containers.connect_engine(options.folder)
+    engine = connect_engine(options.folder)
     available = images.wanted(options.root, use_case, base=options.base_image)
     images.prepare(options.root, [available[name] for name in names], options.stop)
     try:
@@ -276,7 +279,7 @@ def _end_left_steps(options: Options) -> None:
 
 def _end_left_containers(options: Options, role: str) -> bool:
     try:
-        engine = containers.find_noted_engine(options.folder)
+        engine = find_noted_engine(options.folder)
         left = engine is not None and engine.remove(role)
     except EngineUnusable as error:
         say_aside(f"containers of an earlier runner may still exist; the next command looks for them again: {error}")
@@ -300,7 +303,7 @@ def _finish(folder: Folder, engine: Engine) -> None:
 
 def end_containers(folder: Folder) -> None:
     """Remove everything of the folder from the engine, for `clean`. Raise EngineUnusable."""
-    if (engine := containers.find_noted_engine(folder)) is not None:
+    if (engine := find_noted_engine(folder)) is not None:
         engine.remove("step")
         engine.remove("server")
         engine.finish()

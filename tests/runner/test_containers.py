@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from runner import environment, pipeline
-from runner.containers import Container, Mount, StepImages, prepare_source
+from runner.containers import Container, Mount
 from runner.environment import Variables
 from runner.folder import Folder
 from runner.images import Image
+from runner.step_containers import StepImages, prepare_source
 
 KEY = "local-" + "0123456789" * 4
 

@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 
-from runner import containers, executors
-from runner.containers import Container, Engine, Mount, ServerContainer, StepContainers, StepImages
+from runner import executors
+from runner.containers import Container, Mount
+from runner.engine import LABEL, ROLE, Engine, connect_engine
 from runner.environment import Variables
 from runner.folder import Folder
 from runner.images import Image
 from runner.pipeline import BUILD, LINK, Step
 from runner.processes import Stop
+from runner.server_container import ServerContainer
+from runner.step_containers import StepContainers, StepImages
 from tests.engine import references
 from tests.serving import free_port, until
 
@@ -41,7 +44,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def engine(folder: Folder, images: dict[str, Image]) -> Iterator[Engine]:
-    connected = containers.connect_engine(folder)
+    connected = connect_engine(folder)
     yield connected
     connected.remove("step")
     connected.remove("server")
@@ -122,7 +125,7 @@ def test_the_last_words_of_a_server_that_ended_are_there_at_once_and_once(
 def test_the_proxies_of_dockers_own_configuration_are_not_those_of_a_container(
     images: dict[str, Image], folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = containers.connect_engine(folder)._address
+    address = connect_engine(folder)._address
     (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": "http://proxy:1"}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     this_engine = Engine(folder, address)
@@ -174,9 +177,7 @@ def test_the_line_that_is_printed_makes_the_container_that_runs(
     engine.remove("step")
     printed = wanted.format_command()
     assert printed.startswith("docker run --rm --read-only") and "local-secret" not in printed
-    line = printed.replace(
-        "docker run --rm", f"docker create --label={containers.LABEL}={folder.path} --label={containers.ROLE}=step", 1
-    )
+    line = printed.replace("docker run --rm", f"docker create --label={LABEL}={folder.path} --label={ROLE}=step", 1)
     done = subprocess.run(["sh", "-c", line], env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     theirs = engine.client.api.inspect_container(done.stdout.strip())

@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from runner import containers
-from runner.containers import Mount
+from runner.containers import Container, Mount
 from runner.environment import Variables
 from tests.workflows.files import ACTIONS, actions
 
@@ -149,7 +148,7 @@ def test_a_step_is_confined_as_the_runner_confines_it_and_gets_its_flags_as_word
     before, after = seen.command[:image], seen.command[image + 1 :]
     assert after == ["--use-case=glyphs", "--rows=12", "--seed=0", "--no-cache", "--out=/out"]
     options = [word for word in before if not word.startswith("--env=")]
-    expected = containers.Container(
+    expected = Container(
         "n", "step", seen.command[image], after, Variables({}), [Mount(tmp_path / "out", "/out", True)], "bridge"
     )
     local = shlex.split(expected.format_command())
