@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # 3) record
     with (
         tempfile.TemporaryDirectory() as folder,
-        client.start_run(api, lineage.BUILD, project, flags | {"use_case": args.use_case}) as run,
+        client.start_run(api, lineage.BUILD, project, args.use_case, flags) as run,
     ):
         log("making the tables")
         artifact = create_artifact(settings, dataset, source, data, Path(folder))

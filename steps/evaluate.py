@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 3) judge, and record what was judged
     declared = {"version": str(case.reference), "dataset": case.rows.name}
-    with client.start_run(api, "evaluate_model", project, declared) as run:
+    with client.start_run(api, "evaluate_model", project, args.use_case, declared) as run:
         evidence, logged, report = judge(case, run, description, changed, inputs)
     return give(evidence, logged, False, client.get_page(version), args.out, report)
 

@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     project = client.get_project(config.load(args.use_case).project)
-    with client.start_run(api, "link_model", project, {"model": str(reference), "target": target}) as run:
+    run_config = {"model": str(reference), "target": target}
+    with client.start_run(api, "link_model", project, args.use_case, run_config) as run:
         run.use_artifact(str(reference))
         linked = link(run, model, args.registry, args.collection)
         answer = client.describe_version("version", linked, run.url) | {"url": client.get_page(linked)}

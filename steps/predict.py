@@ -229,8 +229,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         counted = answer_all(args.input, settings, data, model, version, part)
 
         # 3) first the run, then the file: a file of answers always has its run
-        run_config = {"use_case": args.use_case, "input": to_line(args.input.name)} | version.as_json()
-        with client.start_run(api, JOB_TYPE, project, run_config) as run:
+        run_config = {"input": to_line(args.input.name)} | version.as_json()
+        with client.start_run(api, JOB_TYPE, project, args.use_case, run_config) as run:
             run.use_artifact(version.version)
             run.summary.update(summarize(counted))
             answer = {**version.as_json(), **counted, "output": str(args.output), "run_url": run.url}

@@ -285,9 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # With the nonce, no one else can create this run first.
         content |= {"time": ledger.format_now(), "nonce": secrets.token_hex(16)} | notifications.list_channels()
         content = follow_last(content, entries, ledgers[0])
-        with client.start_run(
-            api, "promote_model", ledgers[0].split("/")[1], run_config, ledger.compute_run_id(content)
-        ) as run:
+        home, run_id = ledgers[0].split("/")[1], ledger.compute_run_id(content)
+        with client.start_run(api, "promote_model", home, args.use_case, run_config, run_id) as run:
             done = write_entry(run, api, ledgers, args, content | {"run_url": run.url})
     finish(api, judged.target, done)
 

@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     recorded |= {"dataset": str(reference)}
     model_format = frameworks.load_format(settings.framework)
-    started = client.start_run(api, lineage.TRAIN, project, recorded | {"inputs": inputs})
+    started = client.start_run(api, lineage.TRAIN, project, args.use_case, recorded | {"inputs": inputs})
     with started as run, tempfile.TemporaryDirectory() as folder:
         # 2) the input, through the run, so that W&B records the lineage; the eval rows are not downloaded
         training, _ = datasets.fetch_training(run.use_artifact(str(reference)), Path(folder))

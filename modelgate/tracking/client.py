@@ -171,12 +171,17 @@ def _ask_registry(question: str, ask: Callable[[], T]) -> T | None:
 
 @contextmanager
 def start_run(
-    api: wandb.Api, job_type: str, project: str, config: Mapping[str, Any], run_id: str | None = None
+    api: wandb.Api, job_type: str, project: str, use_case: str, config: Mapping[str, Any], run_id: str | None = None
 ) -> Iterator[Run]:
-    """Open a W&B run, finished at the end of the block, and marked failed if the block raises. run_id: None: any id."""
+    """
+    Open a W&B run, finished at the end of the block, and marked failed if the block raises.
+
+    use_case: part of the config of every run, because a project can have several. run_id: None: any id.
+    """
     entity = get_entity(api)
+    config = {**config, "use_case": use_case}
     try:
-        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=dict(config), id=run_id)
+        opened = wandb.init(entity=entity, project=project, job_type=job_type, config=config, id=run_id)
     except CommError as error:
         if "timed out" in str(error):
             raise _describe_failure(f"start a run in {entity}/{project}", error) from error

@@ -14,6 +14,6 @@ def facts(collection: str, use_case: str) -> str:
         "models": f"api.artifacts('model', '{project}/{use_case}_model')",
         "versions": f"api.artifacts('model', 'local-org/wandb-registry-model/{collection}')",
         "entries": f"api.artifacts('promotion', '{project}/{use_case}_promotions')",
-        "runs": f"api.runs('{project}')",
+        "runs": f"api.runs('{project}', filters={{'config.use_case': '{use_case}'}})",
     }
     return f"dict(production={version}.version, {', '.join(f'{name}=len({query})' for name, query in counts.items())})"

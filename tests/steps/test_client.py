@@ -142,6 +142,6 @@ def test_a_registry_that_is_not_there_is_none(step):
 
 def test_a_run_that_does_not_start_in_time_is_not_called_refused(monkeypatch):
     monkeypatch.setattr(wandb, "init", Failing().init)
-    with pytest.raises(StepError) as stopped, client.start_run(Failing(), "promote_model", "glyphs", {}):
+    with pytest.raises(StepError) as stopped, client.start_run(Failing(), "promote_model", "p", "glyphs", {}):
         pass
     assert (stopped.value.name, stopped.value.exit_code) == ("wandb_failed", UNREACHABLE)

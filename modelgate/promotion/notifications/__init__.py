@@ -130,7 +130,7 @@ def send_owed(
             "the next promotion sends them",
         ) from None
     try:
-        _write_receipt(api, ledgers, entries, outcomes)
+        _write_receipt(api, ledgers, entries, use_case, outcomes)
     except Exception as error:
         problem = f"it was sent, but W&B could not record that: {_describe_error(error)}"
         return [replace(outcome, problem=outcome.problem or problem) for outcome in outcomes]
@@ -153,7 +153,7 @@ def _send_owed(api: wandb.Api, items: Sequence[Owed], use_case: str, environment
 
 
 def _write_receipt(
-    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], outcomes: Sequence[Outcome]
+    api: wandb.Api, ledgers: Sequence[str], entries: Sequence[Entry], use_case: str, outcomes: Sequence[Outcome]
 ) -> None:
     """Write the receipt of what was sent, if anything was. The rest stays owed."""
     if not any(outcome.problem is None for outcome in outcomes):
@@ -168,9 +168,8 @@ def _write_receipt(
     content = {"through": last.number, "sha256": last.sha256, "owed": left, "time": ledger.format_now()}
     content["told"] = [outcome.as_json() for outcome in outcomes if outcome.problem is None]
     _, project, name = _list_names(ledgers)[0].split("/")
-    with client.start_run(
-        api, "notify", project, {"entry": last.version}, ledger.compute_run_id(content, ARTIFACT_TYPE)
-    ) as run:
+    run_config, run_id = {"entry": last.version}, ledger.compute_run_id(content, ARTIFACT_TYPE)
+    with client.start_run(api, "notify", project, use_case, run_config, run_id) as run:
         artifact = wandb.Artifact(name, type=ARTIFACT_TYPE)
         with artifact.new_file(FILE, mode="w", encoding="utf-8") as file:
             json.dump(content, file)
