@@ -18,7 +18,7 @@ from benchmarks import serving
 from benchmarks.report import Line, Report, expect_under
 from benchmarks.serving import KEY, Server
 from benchmarks.timing import Failed
-from modelgate_server.store import accounts, artifacts, history, projects, registry, runs
+from modelgate_server.store import accounts, artifact_collections, artifacts, history, projects, registry, runs
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database, format_now, insert
 
@@ -100,7 +100,7 @@ def _fill(folder: Path, size: Size) -> None:
             }
             run = runs.create(db, home, user, f"run-{number}", {**fields, "state": "finished"})
             for name in ("predictions", "mistakes"):
-                artifacts.ensure_collection(db, home, f"run-{number}-{name}", "run_table", kind="sequence")
+                artifact_collections.ensure(db, home, f"run-{number}-{name}", "run_table", kind="sequence")
             history.append(
                 db, run.id, history.HISTORY, 0, [_create_row(step) for step in range(200)] if number < 3 else []
             )
@@ -111,13 +111,13 @@ def _fill(folder: Path, size: Size) -> None:
         history.append(
             db, long.id, history.EVENTS, 0, [_create_system_row(number) for number in range(size.rows // 20)]
         )
-        large = artifacts.ensure_collection(db, home, "large", "dataset", kind="sequence")
+        large = artifact_collections.ensure(db, home, "large", "dataset", kind="sequence")
         for number in range(VERSIONS):
             _create_version(db, blobs, large, number, size)
     database.close()
 
 
-def _create_version(db: Any, blobs: Blobs, home: artifacts.Collection, number: int, size: Size) -> None:
+def _create_version(db: Any, blobs: Blobs, home: artifact_collections.Collection, number: int, size: Size) -> None:
     table = blobs.write(_create_table(size.table, number).encode())
     files = [(f"media/{i // 100:03}/{i:05}.png", f"digest-{i}") for i in range(size.files - 1)]
     files[:10] = [(path, f"{digest}-{number}") for path, digest in files[:10]]

@@ -19,7 +19,7 @@ from modelgate_server.api import file_stream, file_transfer, graphql_api, intern
 from modelgate_server.api.handling import Services, build_failure, refuse, refuse_bug, refuse_fault
 from modelgate_server.errors import ServerError
 from modelgate_server.settings import RUN_SILENCE_S, WATCH_S
-from modelgate_server.store import artifacts, runs
+from modelgate_server.store import removal, runs
 from modelgate_server.store.db import format_now
 from modelgate_server.web import pages
 
@@ -83,7 +83,7 @@ def _mark_and_expire(services: Services, heard_all: bool) -> None:
     with services.database.write() as db:
         if heard_all:
             runs.mark_crashed(db, format_now(ago_s=RUN_SILENCE_S))
-        artifacts.expire(db)
+        removal.expire(db)
 
 
 class Listening:

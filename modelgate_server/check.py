@@ -27,7 +27,7 @@ from modelgate_server.maintenance import (
     print_result,
     say,
 )
-from modelgate_server.store import artifacts, manifests, references
+from modelgate_server.store import entries, manifests, memberships, references
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import open_snapshot, select_all
@@ -121,13 +121,13 @@ def _check_database(db: sqlite3.Connection, report: Report) -> bool:
 def _check_versions(db: sqlite3.Connection, report: Report) -> None:
     for artifact in select_all(db, Artifact, "WHERE state = 'COMMITTED' ORDER BY id"):
         report.versions += 1
-        entries = artifacts.list_entries(db, artifact.id)
-        digest = manifests.compute_digest({entry.path: {"digest": entry.digest} for entry in entries})
-        whole = (digest, len(entries), sum(entry.size for entry in entries))
+        listed = entries.list_by_artifact(db, artifact.id)
+        digest = manifests.compute_digest({entry.path: {"digest": entry.digest} for entry in listed})
+        whole = (digest, len(listed), sum(entry.size for entry in listed))
         name = references.name_version(db, artifact.id)
         if whole != (artifact.digest, artifact.file_count, artifact.size):
             report.add("row", f"version {name} does not match its digest, number of files and size", RESTORE)
-        if artifacts.find_membership(db, artifact.sequence_id, artifact.id) is None:
+        if memberships.find(db, artifact.sequence_id, artifact.id) is None:
             report.add("row", f"version {name} is not in its own collection", RESTORE)
 
 

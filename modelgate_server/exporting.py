@@ -30,12 +30,31 @@ from modelgate_server.maintenance import (
     print_result,
     say,
 )
-from modelgate_server.store import accounts, alerts, artifacts, files, history, projects, references, runs, sweeps
-from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store import (
+    accounts,
+    alerts,
+    aliases,
+    artifact_collections,
+    artifacts,
+    entries,
+    files,
+    history,
+    lineage,
+    memberships,
+    projects,
+    references,
+    runs,
+    sweeps,
+    tags,
+)
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs, sync_file_system
 from modelgate_server.store.db import format_now, open_snapshot
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
+from modelgate_server.store.tags import CollectionTag, Tag
 
 FORMAT = 1
 INDEX = "export.json"
@@ -164,11 +183,11 @@ class Export:
             self._write_run(run, folder)
         self._write_json("sweeps.json", [_select_fields(sweep, leave="id project_id") for sweep in self._list_sweeps()])
         shelf, versions = Shelf("artifacts"), []
-        for collection in artifacts.list_collections(self.db, self.project.id):
+        for collection in artifact_collections.list_by_project(self.db, self.project.id):
             self.index["collections"].append(folder := shelf.assign_path(collection.name))
             self._write_collection(collection, folder)
             if collection.kind == "sequence":
-                for membership in artifacts.list_versions(self.db, collection.id):
+                for membership in memberships.list_by_collection(self.db, collection.id):
                     where = f"{folder}/v{membership.version_index}"
                     versions.append((membership.artifact_id, where))
                     self._write_version(artifacts.get_artifact(self.db, membership.artifact_id), where)
@@ -207,10 +226,10 @@ class Export:
         self._write_text(f"{folder}/config.json", run.config)
         self._write_text(f"{folder}/summary.json", run.summary)
         fields = _select_fields(run, leave="id project_id user_id config summary tags stop_requested")
-        lineage = {direction: self._list_lineage(run, direction) for direction in ("input", "output")}
+        used = {direction: self._list_lineage(run, direction) for direction in ("input", "output")}
         sent = [_select_fields(item, leave="id run_id") for item in reversed(alerts.list_by_run(self.db, run.id))]
         document = {**fields, "tags": json.loads(run.tags), "user": self._find_username(run.user_id), "alerts": sent}
-        self._write_json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": lineage})
+        self._write_json(f"{folder}/run.json", {**document, "lines": lines, "files": listed, "artifacts": used})
 
     def _write_lines(self, run_id: int, stream: str, where: str) -> list[list[int]]:
         """Write a stream's lines. Return [first number, count] of each block, because numbers may be missing."""
@@ -230,7 +249,7 @@ class Export:
     def _list_lineage(self, run: Run, direction: str) -> list[dict[str, Any]]:
         return [
             {"version": references.name_version(self.db, artifact.id), "digest": artifact.digest}
-            for artifact in artifacts.list_by_run(self.db, run.id, direction)
+            for artifact in lineage.list_by_run(self.db, run.id, direction)
         ]
 
     def _list_sweeps(self) -> list[sweeps.Sweep]:
@@ -242,8 +261,8 @@ class Export:
         clients = self.db.execute("SELECT client_id FROM sequence_clients WHERE collection_id = ?", (collection.id,))
         document = {
             **_select_fields(collection, leave="id project_id type_id"),
-            "type": artifacts.get_type(self.db, collection.type_id).name,
-            "tags": [tag.name for tag in artifacts.list_collection_tags(self.db, collection.id)],
+            "type": artifact_collections.get_type(self.db, collection.type_id).name,
+            "tags": [tag.name for tag in tags.list_by_owner(self.db, CollectionTag, collection.id)],
             "client_ids": [name for (name,) in clients],
             # The links of a portfolio; the versions of a sequence have their own folders.
             "links": self._list_links(collection) if collection.kind == "portfolio" else [],
@@ -252,12 +271,13 @@ class Export:
 
     def _list_links(self, collection: Collection) -> list[dict[str, Any]]:
         return [
-            self._describe_link(membership) for membership in reversed(artifacts.list_versions(self.db, collection.id))
+            self._describe_link(membership)
+            for membership in reversed(memberships.list_by_collection(self.db, collection.id))
         ]
 
-    def _describe_link(self, membership: artifacts.Membership) -> dict[str, Any]:
+    def _describe_link(self, membership: Membership) -> dict[str, Any]:
         """Return a version's place in a portfolio."""
-        portfolio = artifacts.get_collection(self.db, membership.collection_id)
+        portfolio = artifact_collections.get_collection(self.db, membership.collection_id)
         home = projects.get_project(self.db, portfolio.project_id)
         return {
             "version": references.name_version(self.db, membership.artifact_id),
@@ -266,14 +286,14 @@ class Export:
             "project": home.name,
             "collection": portfolio.name,
             "number": membership.version_index,
-            "aliases": [alias.name for alias in artifacts.list_membership_aliases(self.db, membership.id)],
+            "aliases": [alias.name for alias in aliases.list_by_membership(self.db, membership.id)],
             "created_at": membership.created_at,
         }
 
     def _write_version(self, artifact: Artifact, folder: str) -> None:
         shelf, listed = Shelf("files"), []
         refers_to: dict[str, dict[str, str]] = {}
-        for entry in artifacts.list_entries(self.db, artifact.id):
+        for entry in entries.list_by_artifact(self.db, artifact.id):
             where = None
             if entry.md5 is not None:
                 where = shelf.assign_path(entry.path)
@@ -281,8 +301,8 @@ class Export:
             refers_to |= self._resolve_reference(entry.ref)
             listed.append({**_select_fields(entry, leave="artifact_id"), "file": where})
         self.files.append((str(artifact.manifest_md5), f"{folder}/manifest.json"))
-        home, *elsewhere = artifacts.list_memberships(self.db, artifact.id)
-        maker = artifacts.find_creator(self.db, artifact.id)
+        home, *elsewhere = memberships.list_by_artifact(self.db, artifact.id)
+        maker = lineage.find_creator(self.db, artifact.id)
         clients = self.db.execute("SELECT client_id FROM artifact_clients WHERE artifact_id = ?", (artifact.id,))
         fields = _select_fields(
             artifact, leave="id sequence_id state metadata manifest_md5 pending_aliases run_id user_id version_index"
@@ -291,8 +311,8 @@ class Export:
             **fields,
             "number": artifact.version_index,
             "metadata": json.loads(artifact.metadata) if artifact.metadata else None,
-            "aliases": [alias.name for alias in artifacts.list_membership_aliases(self.db, home.id)],
-            "tags": [tag.name for tag in artifacts.list_tags(self.db, artifact.id)],
+            "aliases": [alias.name for alias in aliases.list_by_membership(self.db, home.id)],
+            "tags": [tag.name for tag in tags.list_by_owner(self.db, Tag, artifact.id)],
             "user": self._find_username(artifact.user_id),
             # A run of another project is not exported.
             "run": maker.name if maker and maker.project_id == self.project.id else None,
@@ -309,7 +329,7 @@ class Export:
         if not match:
             return {}
         try:
-            artifact = artifacts.find_artifact(self.db, decode_artifact_id(match[1]))
+            artifact = artifacts.find(self.db, decode_artifact_id(match[1]))
         except (NotFound, ValueError):
             return {}  # not an id of this project
         if artifact is None or artifact.state != "COMMITTED":

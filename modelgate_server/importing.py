@@ -27,23 +27,30 @@ from modelgate_server.settings import MIB
 from modelgate_server.store import (
     accounts,
     alerts,
-    artifacts,
+    aliases,
+    artifact_collections,
     files,
     history,
+    lineage,
     manifests,
+    memberships,
     projects,
     registry,
     runs,
     sweeps,
+    tags,
 )
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import Database, insert, select_one, update
 from modelgate_server.store.manifests import Draft
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
+from modelgate_server.store.tags import CollectionTag
 
 # The errors of a document that `export` did not write.
 DAMAGE = (
@@ -251,26 +258,26 @@ class Import:
                         f"the {direction} {said['version']} of run {run.name}: it does not exist here"
                     )
                 else:
-                    artifacts.record(db, run.id, artifact.id, direction)
+                    lineage.record(db, run.id, artifact.id, direction)
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
     def _import_collection(self, db: sqlite3.Connection, project: Project, document: dict[str, Any]) -> None:
-        if artifacts.find_type(db, project.id, document["type"]) is None and not project.allow_all_types:
+        if artifact_collections.find_type(db, project.id, document["type"]) is None and not project.allow_all_types:
             registry.add_types(db, project, [document["type"]])
-        collection = artifacts.ensure_collection(
+        collection = artifact_collections.ensure(
             db, project, document["name"], document["type"], kind=document["kind"], description=document["description"]
         )
         number = max(collection.next_version, int(document["next_version"]))
         update(db, "collections", collection.id, next_version=number, created_at=document["created_at"])
-        artifacts.tag_collection(db, collection.id, document["tags"])
+        tags.add(db, CollectionTag, collection.id, document["tags"])
         for client in document["client_ids"]:
             db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", (client, collection.id))
 
     def _import_version(self, project: Project, user: User, folder: str, document: dict[str, Any]) -> None:
         home = self._read_collection(folder)
         with self.database.read() as db:
-            sequence = artifacts.find_collection(db, project.id, home["name"])
+            sequence = artifact_collections.find(db, project.id, home["name"])
             artifact = self._find_by_number(db, sequence, document["number"]) if sequence else None
             if artifact is not None and artifact.digest != document["digest"]:
                 raise StartError(
@@ -358,7 +365,7 @@ class Import:
         collection_name, _, number = version.rpartition(":v")
         owner = accounts.find_entity(db, entity)
         project = projects.find(db, owner.id, name) if owner else None
-        collection = artifacts.find_collection(db, project.id, collection_name) if project else None
+        collection = artifact_collections.find(db, project.id, collection_name) if project else None
         artifact = self._find_by_number(db, collection, int(number)) if collection else None
         return artifact if artifact and artifact.digest == said["digest"] and artifact.state == "COMMITTED" else None
 
@@ -366,12 +373,12 @@ class Import:
 
     def _find_latest(
         self, db: sqlite3.Connection, project: Project, collections: list[dict[str, Any]]
-    ) -> dict[str, artifacts.Membership]:
+    ) -> dict[str, Membership]:
         """Return the `latest` version per collection, if this folder has newer ones than the export."""
         held = {}
         for document in collections:
-            collection = artifacts.find_collection(db, project.id, document["name"])
-            latest = artifacts.resolve(db, collection.id, LATEST) if collection else None
+            collection = artifact_collections.find(db, project.id, document["name"])
+            latest = memberships.resolve(db, collection.id, LATEST) if collection else None
             if latest is not None and latest.version_index >= document["next_version"]:
                 held[document["name"]] = latest
         return held
@@ -381,32 +388,34 @@ class Import:
         db: sqlite3.Connection,
         project: Project,
         versions: list[tuple[str, dict[str, Any]]],
-        held: dict[str, artifacts.Membership],
+        held: dict[str, Membership],
     ) -> None:
         for folder, document in versions:
             name = self._read_collection(folder)["name"]
-            sequence = artifacts.find_collection(db, project.id, name)
+            sequence = artifact_collections.find(db, project.id, name)
             artifact = self._find_by_number(db, sequence, document["number"]) if sequence else None
             if sequence is None or artifact is None or artifact.state != "COMMITTED":
                 self.not_carried.append(f"{name}:v{document['number']}: it was deleted here")
                 continue
             for alias in document["aliases"]:
-                artifacts.assign(db, sequence, artifact.id, alias)
+                aliases.assign(db, sequence, artifact.id, alias)
         for latest in held.values():
-            artifacts.assign(db, artifacts.get_collection(db, latest.collection_id), latest.artifact_id, LATEST)
+            aliases.assign(
+                db, artifact_collections.get_collection(db, latest.collection_id), latest.artifact_id, LATEST
+            )
 
     def _import_links(self, db: sqlite3.Connection, user: User, links: list[dict[str, Any]]) -> None:
         """
         Link the versions with their numbers first, then assign the aliases. `latest` stays on a newer version of this
         folder.
         """
-        held: dict[int, artifacts.Membership | None] = {}
+        held: dict[int, Membership | None] = {}
         placed = []
         for link in sorted(links, key=lambda link: (link["collection"], link["number"])):
             db.execute("SAVEPOINT link")
             try:
                 portfolio, artifact = self._ensure_portfolio(db, user, link)
-                latest = artifacts.resolve(db, portfolio.id, LATEST)
+                latest = memberships.resolve(db, portfolio.id, LATEST)
                 placed.append((link, self._link_version(db, user, portfolio, artifact, link)))
                 held.setdefault(portfolio.id, latest)
             except ServerError as error:
@@ -417,15 +426,15 @@ class Import:
             db.execute("RELEASE link")
         for link, membership in placed:
             for alias in link["aliases"]:
-                artifacts.assign(
-                    db, artifacts.get_collection(db, membership.collection_id), membership.artifact_id, alias
+                aliases.assign(
+                    db, artifact_collections.get_collection(db, membership.collection_id), membership.artifact_id, alias
                 )
         for portfolio_id, latest in held.items():
             newest = max(
                 membership.version_index for _, membership in placed if membership.collection_id == portfolio_id
             )
             if latest is not None and latest.version_index > newest:
-                artifacts.assign(db, artifacts.get_collection(db, portfolio_id), latest.artifact_id, LATEST)
+                aliases.assign(db, artifact_collections.get_collection(db, portfolio_id), latest.artifact_id, LATEST)
 
     def _ensure_portfolio(
         self, db: sqlite3.Connection, user: User, link: dict[str, Any]
@@ -447,19 +456,21 @@ class Import:
             target = projects.create(db, owner, name, user)
         if target is None:
             raise NotFound(f'there is no registry "{entity}/{name}": create it and import again')
-        kind = artifacts.get_type(db, artifacts.get_collection(db, artifact.sequence_id).type_id).name
-        return artifacts.ensure_collection(db, target, link["collection"], kind, kind="portfolio"), artifact
+        kind = artifact_collections.get_type(
+            db, artifact_collections.get_collection(db, artifact.sequence_id).type_id
+        ).name
+        return artifact_collections.ensure(db, target, link["collection"], kind, kind="portfolio"), artifact
 
     def _link_version(
         self, db: sqlite3.Connection, user: User, portfolio: Collection, artifact: Artifact, link: dict[str, Any]
-    ) -> artifacts.Membership:
+    ) -> Membership:
         """Link a version with its old number, or with the next one if another version has that number."""
-        membership = artifacts.find_membership(db, portfolio.id, artifact.id)
+        membership = memberships.find(db, portfolio.id, artifact.id)
         if membership is not None:
             return membership
         number = int(link["number"])
-        if artifacts.resolve(db, portfolio.id, f"v{number}") is not None:
-            number = artifacts.get_collection(db, portfolio.id).next_version
+        if memberships.resolve(db, portfolio.id, f"v{number}") is not None:
+            number = artifact_collections.get_collection(db, portfolio.id).next_version
             self.not_carried.append(
                 f"v{link['number']} of {portfolio.name} belongs to another version here: this one is v{number}"
             )
@@ -492,7 +503,7 @@ class Source:
 @contextmanager
 def _set_next_number(db: sqlite3.Connection, collection_id: int, number: int) -> Iterator[None]:
     """Give the next version of a collection this number; after that, the count continues as before."""
-    before = artifacts.get_collection(db, collection_id).next_version
+    before = artifact_collections.get_collection(db, collection_id).next_version
     update(db, "collections", collection_id, next_version=number)
     yield
     update(db, "collections", collection_id, next_version=max(before, number + 1))

@@ -15,8 +15,10 @@ from modelgate.promotion import evidence as form
 from modelgate.promotion.evidence import Evidence
 from modelgate.promotion.ledger import Entry
 from modelgate.text import shorten_name
-from modelgate_server.store import artifacts, projects
-from modelgate_server.store.artifacts import Artifact, Collection, Membership
+from modelgate_server.store import artifact_collections, artifacts, entries, memberships, projects
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.memberships import Membership
 from modelgate_server.web import filters, links
 from modelgate_server.web.access import Visit
 from modelgate_server.web.urls import Place, get_place
@@ -54,7 +56,7 @@ def find_collection(visit: Visit, name: str) -> tuple[Collection, Place] | None:
     project = projects.find_readable(visit.db, visit.user, entity, project_name)
     if project is None or projects.find_role(visit.db, visit.user, project) not in projects.READERS:
         return None
-    known = artifacts.find_collection(visit.db, project.id, short)
+    known = artifact_collections.find(visit.db, project.id, short)
     return (known, get_place(visit.db, project)) if known else None
 
 
@@ -63,7 +65,7 @@ def find_version(visit: Visit, name: str) -> Version | None:
     home, _, alias = name.partition(":")
     if (known := find_collection(visit, home)) is None:
         return None
-    membership = artifacts.resolve(visit.db, known[0].id, alias)
+    membership = memberships.resolve(visit.db, known[0].id, alias)
     return _build_version(visit, home, *known, membership) if membership else None
 
 
@@ -78,7 +80,8 @@ def list_versions(visit: Visit, name: str) -> list[Version]:
     if (known := find_collection(visit, name)) is None:
         return []
     return [
-        _build_version(visit, name, *known, membership) for membership in artifacts.list_versions(visit.db, known[0].id)
+        _build_version(visit, name, *known, membership)
+        for membership in memberships.list_by_collection(visit.db, known[0].id)
     ]
 
 
@@ -103,8 +106,8 @@ def read_metadata(known: Version) -> dict[str, Any]:
 
 def read_file(visit: Visit, known: Version, path: str, max_bytes: int) -> bytes | None:
     """Return the bytes of a file of a version; None if it is missing, damaged, a reference, or too large."""
-    entries = artifacts.list_entries(visit.db, known.artifact.id, paths=[path])
-    md5 = entries[0].md5 if entries else None
+    entry = entries.find(visit.db, known.artifact.id, path)
+    md5 = entry.md5 if entry else None
     size = visit.blobs.get_size(md5) if md5 else None
     if md5 is None or size is None or size > max_bytes:
         return None

@@ -19,12 +19,28 @@ from modelgate_server.api.shapes import (
     paginate,
 )
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import artifacts, filters, history, projects
-from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, CollectionTag, Membership, Tag
+from modelgate_server.store import (
+    aliases,
+    artifact_collections,
+    artifacts,
+    entries,
+    filters,
+    history,
+    memberships,
+    projects,
+    removal,
+    tags,
+)
+from modelgate_server.store.aliases import Alias
+from modelgate_server.store.artifact_collections import ArtifactType, Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.documents import parse_object
+from modelgate_server.store.entries import Entry
 from modelgate_server.store.filters import Order
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
+from modelgate_server.store.tags import CollectionTag, Tag
 
 query = QueryType()
 mutation = MutationType()
@@ -43,7 +59,7 @@ TYPES = (query, mutation, project, artifact_type, collection, sequence, portfoli
 
 
 def require_writable_collection(call: Call, text: str, kind: str) -> Collection:
-    collection = artifacts.find_collection_by_id(call.db, decode_id("ArtifactCollection", text))
+    collection = artifact_collections.find_by_id(call.db, decode_id("ArtifactCollection", text))
     mine = collection if collection is not None and collection.kind == kind else None
     return projects.require_writable_item(call.db, call.user, mine, f'{kind} "{text[:80]}" not found')
 
@@ -51,7 +67,7 @@ def require_writable_collection(call: Call, text: str, kind: str) -> Collection:
 def require_named_collection(call: Call, named: dict[str, Any]) -> Collection:
     """Return the collection that an input names, for writing."""
     home = projects.require_writable(call.db, call.user, named["entity_name"], named["project_name"])
-    collection = artifacts.find_collection(call.db, home.id, named["artifact_collection_name"])
+    collection = artifact_collections.find(call.db, home.id, named["artifact_collection_name"])
     if collection is None:
         raise NotFound(f'collection "{named["artifact_collection_name"]}" not found in "{home.name}"')
     return collection
@@ -74,7 +90,7 @@ def update_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
 
 def _edit_collection(call: Call, collection: Collection, input: dict[str, Any]) -> Collection:
     name, description = input.get("name"), input.get("description")
-    return artifacts.edit_collection(call.db, call.user, collection, name=name, description=description)
+    return artifact_collections.edit(call.db, call.user, collection, name=name, description=description)
 
 
 @mutation.field("moveArtifactSequence")
@@ -82,7 +98,7 @@ def move_sequence(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Collec
     call = info.context
     sequence = require_writable_collection(call, input["artifact_sequence_id"], "sequence")
     home = projects.get_project(call.db, sequence.project_id)
-    moved = artifacts.move_collection(call.db, home, sequence, input["destination_artifact_type_name"])
+    moved = artifact_collections.move(call.db, home, sequence, input["destination_artifact_type_name"])
     return {"artifact_collection": moved}
 
 
@@ -101,7 +117,7 @@ def delete_portfolio(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Col
 
 
 def _delete_collection(call: Call, collection: Collection) -> dict[str, Collection]:
-    artifacts.delete_collections(call.db, call.user, [collection])
+    removal.delete_collections(call.db, call.user, [collection])
     return {"artifact_collection": collection}
 
 
@@ -109,15 +125,17 @@ def _delete_collection(call: Call, collection: Collection) -> dict[str, Collecti
 def tag_collection(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
     collection = require_named_collection(call, input)
-    tags = [tag["tag_name"] for tag in input["tags"]]
-    return {"tags": artifacts.tag_collection(call.db, collection.id, tags)}
+    given = [tag["tag_name"] for tag in input["tags"]]
+    tags.add(call.db, CollectionTag, collection.id, given)
+    listed = tags.list_by_owner(call.db, CollectionTag, collection.id)
+    return {"tags": [tag for tag in listed if tag.name in given]}
 
 
 @mutation.field("deleteArtifactCollectionTagAssignments")
 def untag_collection(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     collection = require_named_collection(call, input)
-    artifacts.untag_collection(call.db, collection.id, [tag["tag_name"] for tag in input["tags"]])
+    tags.remove(call.db, CollectionTag, collection.id, [tag["tag_name"] for tag in input["tags"]])
     return {"success": True}
 
 
@@ -127,7 +145,7 @@ def untag_collection(_: Any, info: Info, input: dict[str, Any]) -> dict[str, boo
 @query.field("artifactCollection")
 def resolve_collection(_: Any, info: Info, id: str) -> Collection | None:
     call = info.context
-    collection = artifacts.find_collection_by_id(call.db, decode_id("ArtifactCollection", id))
+    collection = artifact_collections.find_by_id(call.db, decode_id("ArtifactCollection", id))
     return collection if collection is not None and find_visible_project(call, collection) else None
 
 
@@ -147,8 +165,8 @@ def _resolve_name(call: Call, project: Project, name: str) -> Membership | None:
     Find a version by `collection:alias`, `collection:v3` or `collection:digest`; `collection` alone means `latest`.
     """
     collection_name, _, version = name.partition(":")
-    where = artifacts.find_collection(call.db, project.id, collection_name)
-    return artifacts.resolve(call.db, where.id, version or LATEST) if where else None
+    where = artifact_collections.find(call.db, project.id, collection_name)
+    return memberships.resolve(call.db, where.id, version or LATEST) if where else None
 
 
 @project.field("artifactTypes")
@@ -159,12 +177,14 @@ def project_types(
     first: int | None = None,
     include_all: bool | None = None,
 ) -> dict[str, Any]:
-    return paginate(artifacts.list_types(info.context.db, project.id), after, first, Order(lambda kind: [kind.name]))
+    return paginate(
+        artifact_collections.list_types(info.context.db, project.id), after, first, Order(lambda kind: [kind.name])
+    )
 
 
 @project.field("artifactType")
 def project_type(project: Project, info: Info, name: str) -> ArtifactType | None:
-    return artifacts.find_type(info.context.db, project.id, name)
+    return artifact_collections.find_type(info.context.db, project.id, name)
 
 
 @project.field("artifactCollections")
@@ -177,13 +197,13 @@ def project_collections(
     order: str | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    chosen = select_collections(call, artifacts.list_collections(call.db, project.id), filters)
+    chosen = select_collections(call, artifact_collections.list_by_project(call.db, project.id), filters)
     return paginate(chosen, after, first, order_collections(call, order))
 
 
 @project.field("artifactCollection")
 def project_collection(project: Project, info: Info, name: str) -> Collection | None:
-    return artifacts.find_collection(info.context.db, project.id, name)
+    return artifact_collections.find(info.context.db, project.id, name)
 
 
 @artifact_type.field("id")
@@ -202,7 +222,7 @@ def type_collections(
 ) -> dict[str, Any]:
     call = info.context
     collections = (
-        artifacts.list_collections(call.db, artifact_type.project_id)
+        artifact_collections.list_by_project(call.db, artifact_type.project_id)
         if _find_visible(call, artifact_type.project_id)
         else []
     )
@@ -212,7 +232,7 @@ def type_collections(
 
 @artifact_type.field("artifactCollection")
 def type_collection(artifact_type: ArtifactType, info: Info, name: str) -> Collection | None:
-    collection = artifacts.find_collection(info.context.db, artifact_type.project_id, name)
+    collection = artifact_collections.find(info.context.db, artifact_type.project_id, name)
     mine = (
         collection is not None
         and collection.type_id == artifact_type.id
@@ -260,9 +280,9 @@ def _make_collection_reader(call: Call) -> Callable[[Collection, str], Any]:
         if name in ("id", "artifact_collection_id"):
             return [collection.id, encode_id("ArtifactCollection", collection.id)]
         if name == "type":
-            return artifacts.get_type(call.db, collection.type_id).name
+            return artifact_collections.get_type(call.db, collection.type_id).name
         if name in ("tag", "tags"):
-            return [tag.name for tag in artifacts.list_collection_tags(call.db, collection.id)]
+            return [tag.name for tag in tags.list_by_owner(call.db, CollectionTag, collection.id)]
         raise Invalid(f'collections cannot be filtered or ordered by "{name}"')
 
     return read_field
@@ -293,7 +313,7 @@ def collection_id(collection: Collection, info: Info) -> str:
 
 @collection.field("state")
 def collection_state(collection: Collection, info: Info) -> str:
-    return "READY" if artifacts.find_collection_by_id(info.context.db, collection.id) else "DELETED"
+    return "READY" if artifact_collections.find_by_id(info.context.db, collection.id) else "DELETED"
 
 
 @collection.field("project")
@@ -303,12 +323,12 @@ def collection_project(collection: Collection, info: Info) -> Project | None:
 
 @collection.field("defaultArtifactType")
 def collection_artifact_type(collection: Collection, info: Info) -> ArtifactType:
-    return artifacts.get_type(info.context.db, collection.type_id)
+    return artifact_collections.get_type(info.context.db, collection.type_id)
 
 
 @collection.field("tags")
 def collection_tags(collection: Collection, info: Info) -> dict[str, Any]:
-    return make_single_page(artifacts.list_collection_tags(info.context.db, collection.id))
+    return make_single_page(tags.list_by_owner(info.context.db, CollectionTag, collection.id))
 
 
 @collection.field("aliases")
@@ -316,14 +336,14 @@ def collection_aliases(
     collection: Collection, info: Info, after: str | None = None, first: int | None = None
 ) -> dict[str, Any]:
     visible = find_visible_project(info.context, collection)
-    aliases = artifacts.list_collection_aliases(info.context.db, collection.id) if visible else []
-    return paginate(aliases, after, first, Order(lambda alias: [alias.id]))
+    listed = aliases.list_by_collection(info.context.db, collection.id) if visible else []
+    return paginate(listed, after, first, Order(lambda alias: [alias.id]))
 
 
 @collection.field("artifactMembership")
 def collection_membership(collection: Collection, info: Info, alias_name: str) -> Membership | None:
     visible = find_visible_project(info.context, collection)
-    return artifacts.resolve(info.context.db, collection.id, alias_name) if visible else None
+    return memberships.resolve(info.context.db, collection.id, alias_name) if visible else None
 
 
 @collection.field("artifacts")
@@ -337,7 +357,7 @@ def collection_artifacts(
 ) -> dict[str, Any]:
     """Return versions, newest first; `edge.version` is the number in this collection."""
     call = info.context
-    versions = artifacts.list_versions(call.db, collection.id) if find_visible_project(call, collection) else []
+    versions = memberships.list_by_collection(call.db, collection.id) if find_visible_project(call, collection) else []
     newest_first = Order[Membership](
         lambda row: [row.version_index], backwards=True, by=order, value_of=make_version_reader(call)
     )
@@ -372,9 +392,9 @@ def make_version_reader(call: Call) -> Callable[[Membership, str], Any]:
         if name == "id":
             return [artifact.id, encode_id("Artifact", artifact.id)]
         if name in ("tag", "tags"):
-            return [tag.name for tag in artifacts.list_tags(call.db, artifact.id)]
+            return [tag.name for tag in tags.list_by_owner(call.db, Tag, artifact.id)]
         if name in ("alias", "aliases"):
-            return [alias.name for alias in artifacts.list_membership_aliases(call.db, membership.id)]
+            return [alias.name for alias in aliases.list_by_membership(call.db, membership.id)]
         if name.startswith("metadata."):
             return history.look_up(parse_object(artifact.metadata, "the metadata"), name.removeprefix("metadata."))
         raise Invalid(f'versions cannot be filtered or ordered by "{name}"')
@@ -385,7 +405,7 @@ def make_version_reader(call: Call) -> Callable[[Membership, str], Any]:
 @sequence.field("latestArtifact")
 def sequence_latest(collection: Collection, info: Info) -> Artifact | None:
     newest = (
-        artifacts.find_latest(info.context.db, collection.id)
+        memberships.find_latest(info.context.db, collection.id)
         if find_visible_project(info.context, collection)
         else None
     )
@@ -402,12 +422,12 @@ def membership_id(membership: Membership, info: Info) -> str:
 
 @membership.field("aliases")
 def membership_aliases(membership: Membership, info: Info) -> list[Alias]:
-    return artifacts.list_membership_aliases(info.context.db, membership.id)
+    return aliases.list_by_membership(info.context.db, membership.id)
 
 
 @membership.field("artifactCollection")
 def membership_collection(membership: Membership, info: Info) -> Collection:
-    return artifacts.get_collection(info.context.db, membership.collection_id)
+    return artifact_collections.get_collection(info.context.db, membership.collection_id)
 
 
 @membership.field("artifact")
@@ -424,7 +444,9 @@ def membership_files(
     first: int | None = None,
 ) -> dict[str, Any]:
     call = info.context
-    home = projects.get_project(call.db, artifacts.get_collection(call.db, membership.collection_id).project_id)
+    home = projects.get_project(
+        call.db, artifact_collections.get_collection(call.db, membership.collection_id).project_id
+    )
     projects.require_reader({projects.find_role(call.db, call.user, home) or ""})
     return paginate_files(call, artifacts.get_artifact(call.db, membership.artifact_id), names, after, first)
 
@@ -437,12 +459,12 @@ def paginate_files(
     path.
     """
     size = limit_page_size(first)
-    entries = artifacts.list_entries(call.db, owner.id, after=after or "", limit=size + 1, paths=names or None)
-    edges = [{"node": _build_file(call, owner, entry), "cursor": entry.path} for entry in entries[:size]]
-    return make_connection(edges, len(entries) > size, len(entries) if names else owner.file_count)
+    listed = entries.list_by_artifact(call.db, owner.id, after=after or "", limit=size + 1, paths=names or None)
+    edges = [{"node": _build_file(call, owner, entry), "cursor": entry.path} for entry in listed[:size]]
+    return make_connection(edges, len(listed) > size, len(listed) if names else owner.file_count)
 
 
-def _build_file(call: Call, owner: Artifact, entry: artifacts.Entry) -> File:
+def _build_file(call: Call, owner: Artifact, entry: Entry) -> File:
     return File(
         id=f"{encode_id('ArtifactFile', owner.id)}:{entry.path}",
         name=entry.path,
@@ -467,7 +489,7 @@ def alias_name(alias: Alias, info: Info) -> str:
 
 @alias.field("artifactCollection")
 def alias_collection(alias: Alias, info: Info) -> Collection:
-    return artifacts.get_collection(info.context.db, alias.collection_id)
+    return artifact_collections.get_collection(info.context.db, alias.collection_id)
 
 
 @tag.field("id")

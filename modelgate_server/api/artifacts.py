@@ -26,12 +26,28 @@ from modelgate_server.api.shapes import (
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
 from modelgate_server.settings import SLICE
-from modelgate_server.store import artifacts, manifests, names, projects, references, runs
+from modelgate_server.store import (
+    aliases,
+    artifact_collections,
+    artifacts,
+    lineage,
+    manifests,
+    memberships,
+    names,
+    projects,
+    references,
+    removal,
+    runs,
+    tags,
+)
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifacts import Alias, Artifact, ArtifactType, Collection, Tag
+from modelgate_server.store.aliases import Alias
+from modelgate_server.store.artifact_collections import ArtifactType, Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.filters import Order
 from modelgate_server.store.manifests import Draft, Manifest
 from modelgate_server.store.runs import Run
+from modelgate_server.store.tags import Tag
 
 # The storage regions that the SDK may name: all of them mean this server's folder.
 REGIONS = (None, "", "default", "minio-local")
@@ -74,7 +90,7 @@ def require_writable(call: Call, text: str) -> Artifact:
 
 
 def _find_visible(call: Call, number: int) -> Artifact | None:
-    artifact = artifacts.find_artifact(call.db, number)
+    artifact = artifacts.find(call.db, number)
     return artifact if artifact is not None and is_visible(call, artifact) else None
 
 
@@ -83,7 +99,7 @@ def is_visible(call: Call, artifact: Artifact) -> bool:
 
 
 def _find_source_role(call: Call, artifact: Artifact) -> str | None:
-    source = artifacts.get_collection(call.db, artifact.sequence_id)
+    source = artifact_collections.get_collection(call.db, artifact.sequence_id)
     return projects.find_role(call.db, call.user, projects.get_project(call.db, source.project_id))
 
 
@@ -91,9 +107,9 @@ def _collect_roles(call: Call, artifact: Artifact) -> set[str]:
     """Return the user's role in the project that it was logged to and in those that it is linked into."""
     places = {
         artifact.sequence_id,
-        *(membership.collection_id for membership in artifacts.list_memberships(call.db, artifact.id)),
+        *(membership.collection_id for membership in memberships.list_by_artifact(call.db, artifact.id)),
     }
-    homes = {artifacts.get_collection(call.db, place).project_id for place in places}
+    homes = {artifact_collections.get_collection(call.db, place).project_id for place in places}
     roles = (projects.find_role(call.db, call.user, projects.get_project(call.db, home)) for home in homes)
     return {role for role in roles if role is not None}
 
@@ -261,7 +277,7 @@ def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifac
     call = info.context
     user_run = run_api.require_writable(call, input["entity_name"], input["project_name"], input["run_name"])
     artifact = require_usable(call, input["artifact_id"])
-    artifacts.record(call.db, user_run.id, artifact.id, "input")
+    lineage.record(call.db, user_run.id, artifact.id, "input")
     return {"artifact": artifact}
 
 
@@ -272,10 +288,10 @@ def use_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifac
 def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
     artifact = require_writable(call, input["artifact_id"])
-    artifacts.add_tags(call.db, artifact.id, [item["tag_name"] for item in input.get("tags_to_add") or []])
-    artifacts.remove_tags(call.db, artifact.id, [item["tag_name"] for item in input.get("tags_to_delete") or []])
+    tags.add(call.db, Tag, artifact.id, [item["tag_name"] for item in input.get("tags_to_add") or []])
+    tags.remove(call.db, Tag, artifact.id, [item["tag_name"] for item in input.get("tags_to_delete") or []])
     for item in input.get("aliases") or []:
-        artifacts.add_alias(call.db, call.user, artifact.sequence_id, artifact.id, item["alias"])
+        aliases.add(call.db, call.user, artifact.sequence_id, artifact.id, item["alias"])
     changed = artifacts.edit(
         call.db,
         artifact,
@@ -290,7 +306,7 @@ def update_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Arti
 def delete_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     call = info.context
     artifact = require_writable(call, input["artifact_id"])
-    artifacts.delete(call.db, call.user, artifact, with_aliases=bool(input.get("delete_aliases")))
+    removal.delete(call.db, call.user, artifact, with_aliases=bool(input.get("delete_aliases")))
     return {"artifact": artifact}
 
 
@@ -299,7 +315,7 @@ def add_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]:
     call = info.context
     artifact = require_readable(call, input["artifact_id"])
     for item in input["aliases"]:
-        artifacts.add_alias(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
+        aliases.add(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
     return {"success": True}
 
 
@@ -308,7 +324,7 @@ def delete_aliases(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
     call = info.context
     artifact = require_readable(call, input["artifact_id"])
     for item in input["aliases"]:
-        artifacts.remove_alias(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
+        aliases.remove(call.db, call.user, require_named_collection(call, item).id, artifact.id, item["alias"])
     return {"success": True}
 
 
@@ -337,13 +353,13 @@ def artifact_id(artifact: Artifact, info: Info) -> str:
 
 @artifact.field("artifactSequence")
 def artifact_sequence(artifact: Artifact, info: Info) -> Collection:
-    return artifacts.get_collection(info.context.db, artifact.sequence_id)
+    return artifact_collections.get_collection(info.context.db, artifact.sequence_id)
 
 
 @artifact.field("artifactType")
 def artifact_artifact_type(artifact: Artifact, info: Info) -> ArtifactType:
-    home = artifacts.get_collection(info.context.db, artifact.sequence_id)
-    return artifacts.get_type(info.context.db, home.type_id)
+    home = artifact_collections.get_collection(info.context.db, artifact.sequence_id)
+    return artifact_collections.get_type(info.context.db, home.type_id)
 
 
 @artifact.field("ttlDurationSeconds")
@@ -358,7 +374,7 @@ def artifact_ttl_is_inherited(artifact: Artifact, info: Info) -> bool:
 
 @artifact.field("tags")
 def artifact_tags(artifact: Artifact, info: Info) -> list[Tag]:
-    return artifacts.list_tags(info.context.db, artifact.id)
+    return tags.list_by_owner(info.context.db, Tag, artifact.id)
 
 
 @artifact.field("digestAlgorithm")
@@ -375,9 +391,11 @@ def artifact_commit_hash(artifact: Artifact, info: Info) -> str | None:
 @artifact.field("aliases")
 def artifact_aliases(artifact: Artifact, info: Info) -> list[Alias]:
     call = info.context
-    aliases = artifacts.list_aliases(call.db, artifact.id)
+    listed = aliases.list_by_artifact(call.db, artifact.id)
     return [
-        alias for alias in aliases if find_visible_project(call, artifacts.get_collection(call.db, alias.collection_id))
+        alias
+        for alias in listed
+        if find_visible_project(call, artifact_collections.get_collection(call.db, alias.collection_id))
     ]
 
 
@@ -411,8 +429,8 @@ def artifact_memberships(artifact: Artifact, info: Info) -> dict[str, Any]:
     call = info.context
     homes = [
         membership
-        for membership in artifacts.list_memberships(call.db, artifact.id)
-        if find_visible_project(call, artifacts.get_collection(call.db, membership.collection_id))
+        for membership in memberships.list_by_artifact(call.db, artifact.id)
+        if find_visible_project(call, artifact_collections.get_collection(call.db, membership.collection_id))
     ]
     return make_single_page(homes)
 
@@ -420,14 +438,14 @@ def artifact_memberships(artifact: Artifact, info: Info) -> dict[str, Any]:
 @artifact.field("usedBy")
 def artifact_used_by(artifact: Artifact, info: Info) -> dict[str, Any]:
     return make_single_page(
-        [run for run in artifacts.list_users(info.context.db, artifact.id) if _is_visible_run(info.context, run)]
+        [run for run in lineage.list_users(info.context.db, artifact.id) if _is_visible_run(info.context, run)]
     )
 
 
 @artifact.field("createdBy")
 def artifact_created_by(artifact: Artifact, info: Info) -> Run | User | None:
     """Return None for a version that no run created: then the client does not ask further."""
-    maker = artifacts.find_creator(info.context.db, artifact.id)
+    maker = lineage.find_creator(info.context.db, artifact.id)
     return maker if maker is not None and _is_visible_run(info.context, maker) else None
 
 
@@ -444,7 +462,7 @@ def creator_type(creator: Run | User, *_: Any) -> str:
 def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
     """Return the visible versions: a run may have used versions that not everyone in its project may see."""
     call = info.context
-    used = artifacts.list_by_run(call.db, run.id, "input")
+    used = lineage.list_by_run(call.db, run.id, "input")
     return paginate(
         [artifact for artifact in used if _collect_roles(call, artifact)], after, first, Order(lambda row: [row.id])
     )
@@ -452,7 +470,7 @@ def run_inputs(run: Run, info: Info, after: str | None = None, first: int | None
 
 @run.field("outputArtifacts")
 def run_outputs(run: Run, info: Info, after: str | None = None, first: int | None = None) -> dict[str, Any]:
-    made = artifacts.list_by_run(info.context.db, run.id, "output")
+    made = lineage.list_by_run(info.context.db, run.id, "output")
     return paginate(made, after, first, Order(lambda row: [row.id]))
 
 

@@ -15,7 +15,7 @@ from modelgate_server.api.handling import authenticate, get_addresses, get_servi
 from modelgate_server.api.shapes import MAX_ID, check_signature
 from modelgate_server.errors import NotFound, TooLarge
 from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
-from modelgate_server.store import artifacts, files, manifests, projects, runs
+from modelgate_server.store import artifact_collections, entries, files, manifests, projects, runs
 from modelgate_server.store.blobs import Incoming
 
 # Uploads are served unchanged, and may be HTML that a run wrote, so they get no rights on our pages.
@@ -130,8 +130,8 @@ async def download_entry(request: Request) -> Response:
             user = authenticate(request, db)
             home = projects.find_readable(db, user, at["entity"], at["project"])
             reader = home is not None and projects.find_role(db, user, home) in projects.READERS
-            where = artifacts.find_collection(db, home.id, at["collection"]) if home and reader else None
-            return where is not None and artifacts.has_blob(db, where.id, at["md5"])
+            where = artifact_collections.find(db, home.id, at["collection"]) if home and reader else None
+            return where is not None and entries.has_blob(db, where.id, at["md5"])
 
     if not await run_in_threadpool(is_allowed):
         raise NotFound(f'file "{at["name"]}" not found')

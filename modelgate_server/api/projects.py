@@ -7,7 +7,7 @@ from ariadne import MutationType, ObjectType, QueryType
 
 from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, paginate
 from modelgate_server.errors import NotFound
-from modelgate_server.store import accounts, artifacts, projects, registry
+from modelgate_server.store import accounts, artifact_collections, projects, registry, removal
 from modelgate_server.store.accounts import Entity, User
 from modelgate_server.store.filters import Order
 from modelgate_server.store.projects import Project
@@ -101,7 +101,7 @@ def delete_project(_: Any, info: Info, input: dict[str, Any]) -> dict[str, bool]
     call = info.context
     project = require_administered(call, input["id"])
     # In other collections, `latest` moves to the newest remaining version.
-    artifacts.delete_collections(call.db, call.user, artifacts.list_collections(call.db, project.id))
+    removal.delete_collections(call.db, call.user, artifact_collections.list_by_project(call.db, project.id))
     projects.delete(call.db, project)
     return {"success": True}
 

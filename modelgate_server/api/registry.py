@@ -14,11 +14,21 @@ from modelgate_server.api.artifacts import is_visible, require_readable, require
 from modelgate_server.api.projects import require_administered
 from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, paginate
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import accounts, artifacts, filters, projects, registry
+from modelgate_server.store import (
+    accounts,
+    artifact_collections,
+    artifacts,
+    filters,
+    memberships,
+    projects,
+    registry,
+)
 from modelgate_server.store.accounts import Entity
-from modelgate_server.store.artifacts import Artifact, Collection, Membership
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.documents import parse_object
 from modelgate_server.store.filters import Order
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.projects import Project
 
 mutation = MutationType()
@@ -59,7 +69,7 @@ def _find_version_to_link(call: Call, input: dict[str, Any]) -> Artifact:
 def unlink_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     call = info.context
     artifact = require_readable(call, input["artifact_id"])
-    where = artifacts.find_collection_by_id(call.db, decode_id("ArtifactCollection", input["artifact_portfolio_id"]))
+    where = artifact_collections.find_by_id(call.db, decode_id("ArtifactCollection", input["artifact_portfolio_id"]))
     where = projects.require_writable_item(call.db, call.user, where, "the portfolio was not found")
     registry.unlink(call.db, call.user, artifact, where.id)
     return {"success": True, "artifact_id": input["artifact_id"], "client_mutation_id": None}
@@ -117,7 +127,7 @@ def entity_memberships(
     homes = {
         collection.id: collection for collection in _list_collections(call, entity, project_filters, collection_filters)
     }
-    versions = [membership for home in homes for membership in artifacts.list_versions(call.db, home)]
+    versions = [membership for home in homes for membership in memberships.list_by_collection(call.db, home)]
     in_turn = Order[Membership](
         lambda row: [homes[row.collection_id].project_id, homes[row.collection_id].name, row.version_index],
         by=order,
@@ -142,7 +152,9 @@ def _list_collections(
     call: Call, owner: Any, registry_condition: str | None, condition: str | None
 ) -> list[Collection]:
     homes = _list_registries(call, owner, registry_condition)
-    collections = [collection for home in homes for collection in artifacts.list_collections(call.db, home.id)]
+    collections = [
+        collection for home in homes for collection in artifact_collections.list_by_project(call.db, home.id)
+    ]
     return select_collections(call, collections, condition)
 
 

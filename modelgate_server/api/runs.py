@@ -12,7 +12,7 @@ from ariadne import MutationType, ObjectType
 
 from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, limit_page_size, paginate, replace_non_finite
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import accounts, alerts, artifacts, filters, history, projects, runs
+from modelgate_server.store import accounts, alerts, filters, history, lineage, projects, removal, runs
 from modelgate_server.store.accounts import User
 from modelgate_server.store.documents import parse_object
 from modelgate_server.store.filters import Order
@@ -166,10 +166,10 @@ def delete_run(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Any]:
     except NotFound:
         return {"client_mutation_id": None}
     if input.get("delete_artifacts"):
-        logged = artifacts.list_by_run(call.db, run.id, "output")
+        logged = lineage.list_by_run(call.db, run.id, "output")
         for made in logged:
             ids = {artifact.id for artifact in logged}
-            artifacts.delete(call.db, call.user, made, with_aliases=True, together=ids)
+            removal.delete(call.db, call.user, made, with_aliases=True, together=ids)
     runs.delete(call.db, run.id)
     return {"client_mutation_id": None}
 

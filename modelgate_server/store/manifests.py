@@ -16,14 +16,27 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modelgate_server.errors import Invalid
-from modelgate_server.store import artifacts, names, projects, protection, references
+from modelgate_server.store import (
+    aliases,
+    artifact_collections,
+    artifacts,
+    entries,
+    lineage,
+    names,
+    projects,
+    protection,
+    references,
+    tags,
+)
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.db import format_now, get, insert, select_all, select_one, update
 from modelgate_server.store.documents import parse_object
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
+from modelgate_server.store.tags import Tag
 
 KINDS = ("FULL", "INCREMENTAL", "PATCH")
 DIGEST_HEADER = b"wandb-artifact-manifest-v1\n"
@@ -87,7 +100,7 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
         return retried
     # Aliases are assigned at the commit. One that the user may not set is refused before anything is uploaded.
     protection.require(db, user, project.id, map(names.check_alias, draft.aliases), "add this alias to this artifact")
-    sequence = artifacts.ensure_collection(db, project, draft.collection_name, draft.type_name, kind="sequence")
+    sequence = artifact_collections.ensure(db, project, draft.collection_name, draft.type_name, kind="sequence")
     if draft.sequence_client_id:
         row = (draft.sequence_client_id, sequence.id)
         db.execute("INSERT OR IGNORE INTO sequence_clients VALUES (?, ?)", row)
@@ -98,8 +111,8 @@ def announce(db: sqlite3.Connection, project: Project, user: User, draft: Draft)
         # An id that belongs to another version keeps its meaning.
         db.execute("INSERT OR IGNORE INTO artifact_clients VALUES (?, ?)", (draft.client_id, artifact.id))
     if draft.run is not None:
-        artifacts.record(db, draft.run.id, artifact.id, "output")
-    artifacts.add_tags(db, artifact.id, draft.tags)
+        lineage.record(db, draft.run.id, artifact.id, "output")
+    tags.add(db, Tag, artifact.id, draft.tags)
     return artifact
 
 
@@ -111,7 +124,7 @@ def _find_retried(db: sqlite3.Connection, project: Project, draft: Draft) -> Art
     artifact = artifacts.find_by_client_id(db, draft.client_id) if draft.client_id else None
     if artifact is None:
         return None
-    sequence = artifacts.get_collection(db, artifact.sequence_id)
+    sequence = artifact_collections.get_collection(db, artifact.sequence_id)
     announced = (sequence.project_id, sequence.name, artifact.digest)
     return artifact if announced == (project.id, draft.collection_name, draft.digest) else None
 
@@ -131,7 +144,7 @@ def _find_same_content(db: sqlite3.Connection, user: User, sequence: Collection,
     artifact = _find_by_content(db, sequence, draft)
     if artifact is not None:
         for alias in draft.aliases:
-            artifacts.add_alias(db, user, sequence.id, artifact.id, alias)
+            aliases.add(db, user, sequence.id, artifact.id, alias)
     return artifact
 
 
@@ -145,11 +158,11 @@ def is_sound(db: sqlite3.Connection, blobs: Blobs, project: Project | None, draf
     Return whether the stored version with this draft's content is still intact, as far as a few seconds can show. If
     not, the client must log it again, which repairs it. This reads files, so do not call it in a transaction.
     """
-    collection = artifacts.find_collection(db, project.id, draft.collection_name) if project else None
+    collection = artifact_collections.find(db, project.id, draft.collection_name) if project else None
     same = _find_by_content(db, collection, draft) if collection else None
     if same is None:
         return True
-    md5s = [entry.md5 for entry in artifacts.list_entries(db, same.id) if entry.md5] + [str(same.manifest_md5)]
+    md5s = [entry.md5 for entry in entries.list_by_artifact(db, same.id) if entry.md5] + [str(same.manifest_md5)]
     return not blobs.find_unsound(md5s)
 
 
@@ -361,10 +374,10 @@ def finish(db: sqlite3.Connection, user: User, artifact: Artifact, ready: Ready)
     if artifacts.get_artifact(db, artifact.id).state != "PENDING":
         raise Invalid("the version was committed or deleted in the meantime")
     references.remember(db, ready.blobs)
-    sequence = artifacts.get_collection(db, artifact.sequence_id)
+    sequence = artifact_collections.get_collection(db, artifact.sequence_id)
     membership = artifacts.add_to(db, sequence, artifact.id)
     for alias in json.loads(artifact.pending_aliases):
-        artifacts.add_alias(db, user, sequence.id, artifact.id, alias)
+        aliases.add(db, user, sequence.id, artifact.id, alias)
     update(
         db,
         "artifacts",
@@ -408,7 +421,7 @@ def _read_final_contents(db: sqlite3.Connection, blobs: Blobs, artifact: Artifac
 
 def _read_base_contents(db: sqlite3.Connection, blobs: Blobs, manifest: Manifest) -> dict[str, Any]:
     """Return the contents that an incremental version starts from."""
-    base = artifacts.find_artifact(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
+    base = artifacts.find(db, manifest.base_artifact_id) if manifest.base_artifact_id else None
     if manifest.kind != "INCREMENTAL" or base is None or base.manifest_md5 is None:
         return {}
     return _check_contents(_read_document(blobs, base.manifest_md5))

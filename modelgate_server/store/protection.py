@@ -62,6 +62,12 @@ def require(db: sqlite3.Connection, user: User, project_id: int, aliases: Iterab
         )
 
 
+def require_collection(db: sqlite3.Connection, user: User, project_id: int, collection_id: int, action: str) -> None:
+    """Raise Forbidden, as `require` does, if the change affects every alias of a collection."""
+    held = db.execute("SELECT name FROM aliases WHERE collection_id = ?", (collection_id,)).fetchall()
+    require(db, user, project_id, [name for (name,) in held], action)
+
+
 def normalize(alias: str) -> str:
     """
     Return what an alias looks like: without case, accents, spaces, punctuation and invisible characters, and with

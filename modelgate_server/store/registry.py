@@ -6,40 +6,50 @@ portfolio of a project or registry under its own number.
 import sqlite3
 
 from modelgate_server.errors import Forbidden, Invalid
-from modelgate_server.store import accounts, artifacts, names, projects
+from modelgate_server.store import (
+    accounts,
+    aliases,
+    artifact_collections,
+    artifacts,
+    memberships,
+    names,
+    projects,
+    removal,
+)
 from modelgate_server.store.accounts import Entity, User
-from modelgate_server.store.artifacts import Artifact, Membership
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.db import format_now, insert
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.projects import Project
 
 MODEL_REGISTRY = "wandb-registry-model"
 
 
 def link(
-    db: sqlite3.Connection, user: User, artifact: Artifact, target: Project, portfolio: str, aliases: list[str]
+    db: sqlite3.Connection, user: User, artifact: Artifact, target: Project, portfolio: str, alias_names: list[str]
 ) -> Membership:
     """Return the version's membership in the portfolio, created if it is missing. Linking again changes nothing."""
     if artifact.state != "COMMITTED":
         raise Invalid("only a committed version can be linked")
-    source = artifacts.get_collection(db, artifact.sequence_id)
+    source = artifact_collections.get_collection(db, artifact.sequence_id)
     _check_organization(db, projects.get_project(db, source.project_id), target)
-    type_name = artifacts.get_type(db, source.type_id).name
+    type_name = artifact_collections.get_type(db, source.type_id).name
     # A registry may have stopped accepting a type after the collection was created.
-    artifacts.ensure_type(db, target, type_name)
-    collection = artifacts.ensure_collection(db, target, names.check_collection(portfolio), type_name, kind="portfolio")
+    artifact_collections.ensure_type(db, target, type_name)
+    collection = artifact_collections.ensure(db, target, names.check_collection(portfolio), type_name, kind="portfolio")
     membership = artifacts.add_to(db, collection, artifact.id)
-    for alias in aliases:
-        artifacts.add_alias(db, user, collection.id, artifact.id, alias)
+    for alias in alias_names:
+        aliases.add(db, user, collection.id, artifact.id, alias)
     return membership
 
 
 def unlink(db: sqlite3.Connection, user: User, artifact: Artifact, portfolio_id: int) -> None:
     """Remove a version from a portfolio. Repeating it changes nothing."""
-    if artifacts.get_collection(db, portfolio_id).kind != "portfolio":
+    if artifact_collections.get_collection(db, portfolio_id).kind != "portfolio":
         raise Invalid("a version cannot be unlinked from the collection that it was logged to")
-    membership = artifacts.find_membership(db, portfolio_id, artifact.id)
+    membership = memberships.find(db, portfolio_id, artifact.id)
     if membership is not None:
-        artifacts.remove_from(db, user, membership, "unlink this artifact")
+        removal.remove_from(db, user, membership, "unlink this artifact")
 
 
 def _check_organization(db: sqlite3.Connection, source: Project, target: Project) -> None:
@@ -87,7 +97,7 @@ def create(
 def add_types(db: sqlite3.Connection, project: Project, types: list[str]) -> None:
     """Add types that the registry accepts. A type is never removed."""
     for name in types:
-        if artifacts.find_type(db, project.id, names.check_type(name)) is None:
+        if artifact_collections.find_type(db, project.id, names.check_type(name)) is None:
             insert(db, "artifact_types", project_id=project.id, name=name, created_at=format_now())
 
 

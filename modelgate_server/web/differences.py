@@ -9,8 +9,9 @@ from typing import Any
 from starlette.responses import Response
 
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import artifacts, projects
-from modelgate_server.store.artifacts import Artifact, Entry
+from modelgate_server.store import entries, memberships, projects
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.entries import Entry
 from modelgate_server.web import filters, tables, versions
 from modelgate_server.web.access import Visit
 from modelgate_server.web.tables import Table
@@ -60,7 +61,9 @@ def show(visit: Visit) -> Response:
         "diff.html",
         before=before,
         after=after,
-        others=[membership.version_index for membership in artifacts.list_versions(visit.db, after.collection.id)],
+        others=[
+            membership.version_index for membership in memberships.list_by_collection(visit.db, after.collection.id)
+        ],
         files=files,
         tables=[_compare_rows(visit, before, after, *pair) for pair in files.changed if _is_table(pair[1])][
             :MAX_TABLES
@@ -76,7 +79,7 @@ def _find_other(visit: Visit, after: Version) -> Version:
         number = after.membership.version_index
         older = (
             membership
-            for membership in artifacts.list_versions(visit.db, after.collection.id)
+            for membership in memberships.list_by_collection(visit.db, after.collection.id)
             if membership.version_index < number
         )
         previous = next(older, None)
@@ -89,8 +92,8 @@ def _find_other(visit: Visit, after: Version) -> Version:
 def compare_files(db: sqlite3.Connection, before: Artifact, after: Artifact) -> Files:
     """Compare the files of both versions. They are sorted by path, so one loop over the two lists is enough."""
     files = Files()
-    old = artifacts.walk_changed_entries(db, before.id, after.id)
-    new = artifacts.walk_changed_entries(db, after.id, before.id)
+    old = entries.walk_changed(db, before.id, after.id)
+    new = entries.walk_changed(db, after.id, before.id)
     left, right = next(old, None), next(new, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left.path < right.path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import accounts, artifacts, projects, runs
+from modelgate_server.store import accounts, artifact_collections, projects, runs
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.projects import Project
 from modelgate_server.web.access import Visit
@@ -56,6 +56,6 @@ def _show_cards(visit: Visit, cards: list[Card], name: str) -> Response:
 
 def _build_card(visit: Visit, project: Project) -> Card:
     count, latest = runs.summarize_project(visit.db, project.id)
-    collections = artifacts.list_collections(visit.db, project.id)
+    collections = artifact_collections.list_by_project(visit.db, project.id)
     times = [project.updated_at, latest, *(collection.updated_at for collection in collections)]
     return Card(get_place(visit.db, project), count, len(collections), max(times))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import artifacts
-from modelgate_server.store.artifacts import ArtifactType, Shelved
+from modelgate_server.store import aliases, artifact_collections
+from modelgate_server.store.artifact_collections import ArtifactType, Shelved
 from modelgate_server.store.projects import Project
 from modelgate_server.web import links
 from modelgate_server.web.access import Visit
@@ -40,8 +40,8 @@ class Kind:
 
 def list_by_project(visit: Visit, project: Project, home: Place) -> list[Kind]:
     """Return the first collections of each type. What the SDK logs by itself (`run_table`) comes last."""
-    counts = artifacts.count_collections(visit.db, project.id)
-    types = [kind for kind in artifacts.list_types(visit.db, project.id) if kind.id in counts]
+    counts = artifact_collections.count_by_type(visit.db, project.id)
+    types = [kind for kind in artifact_collections.list_types(visit.db, project.id) if kind.id in counts]
     types.sort(key=lambda kind: (kind.name.startswith("run_"), kind.name))
     return [_build_kind(visit, home, kind, counts[kind.id], FIRST, 0) for kind in types]
 
@@ -49,8 +49,8 @@ def list_by_project(visit: Visit, project: Project, home: Place) -> list[Kind]:
 def show(visit: Visit) -> Response:
     """GET /{entity}/{project}/artifacts/{type}: all collections of a type."""
     project, home = links.require_project(visit, visit.read_path("entity"), visit.read_path("project"))
-    kind = artifacts.find_type(visit.db, project.id, visit.read_path("type"))
-    count = artifacts.count_collections(visit.db, project.id).get(kind.id, 0) if kind else 0
+    kind = artifact_collections.find_type(visit.db, project.id, visit.read_path("type"))
+    count = artifact_collections.count_by_type(visit.db, project.id).get(kind.id, 0) if kind else 0
     if kind is None or not count:
         raise NotFound(f'there is no artifact of type "{visit.read_path("type")}" in "{home.entity}/{home.project}"')
     first = (visit.page - 1) * A_PAGE
@@ -65,7 +65,7 @@ def show(visit: Visit) -> Response:
 
 
 def _build_kind(visit: Visit, home: Place, kind: ArtifactType, count: int, limit: int, first: int) -> Kind:
-    shelved = artifacts.list_shelved(visit.db, kind.id, limit=limit, first=first)
+    shelved = artifact_collections.list_shelved(visit.db, kind.id, limit=limit, first=first)
     url = f"{home.base}/artifacts/{quote_segment(kind.name)}"
     return Kind(kind.name, [_build_row(visit, home, kind.name, collection) for collection in shelved], count, url)
 
@@ -77,6 +77,6 @@ def _build_row(visit: Visit, home: Place, kind: str, shelved: Shelved) -> Row:
         versions=shelved.versions,
         latest=shelved.latest,
         latest_url=home.build_version_url(kind, shelved.name, shelved.latest) if shelved.latest is not None else "",
-        aliases=[(name, f"v{number}") for name, number in artifacts.list_numbered_aliases(visit.db, shelved.id)],
+        aliases=[(name, f"v{number}") for name, number in aliases.list_numbered(visit.db, shelved.id)],
         updated=shelved.updated_at,
     )

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from starlette.responses import Response
 
-from modelgate_server.store import artifacts
+from modelgate_server.store import artifact_collections, lineage, memberships
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
@@ -134,7 +134,7 @@ class _Walk:
     def _find_before(self, key: Key) -> Iterator[Key]:
         kind, number = key
         if kind == "artifact":
-            maker = artifacts.find_creator(self._visit.db, number)
+            maker = lineage.find_creator(self._visit.db, number)
             if maker is not None:
                 yield self._add_run(maker)
         else:
@@ -143,7 +143,7 @@ class _Walk:
     def _find_after(self, key: Key) -> Iterator[Key]:
         kind, number = key
         if kind == "artifact":
-            users = artifacts.list_users(self._visit.db, number)
+            users = lineage.list_users(self._visit.db, number)
             self.is_cut = self.is_cut or len(users) > MAX_NEIGHBOURS
             for run in users[:MAX_NEIGHBOURS]:
                 yield self._add_run(run)
@@ -155,14 +155,14 @@ class _Walk:
         return "run", run.id
 
     def _find_versions(self, run_id: int, direction: str) -> Iterator[Key]:
-        for version in artifacts.list_by_run(self._visit.db, run_id, direction)[:MAX_NEIGHBOURS]:
+        for version in lineage.list_by_run(self._visit.db, run_id, direction)[:MAX_NEIGHBOURS]:
             if self._find_kind(version) != BY_THE_WAY:
                 self._artifacts[version.id] = version
                 yield "artifact", version.id
 
     def _find_kind(self, version: Artifact) -> str:
         if version.sequence_id not in self._kinds:
-            home = artifacts.get_collection(self._visit.db, version.sequence_id)
+            home = artifact_collections.get_collection(self._visit.db, version.sequence_id)
             self._kinds[version.sequence_id] = links.get_type_name(self._visit, home)
         return self._kinds[version.sequence_id]
 
@@ -173,10 +173,10 @@ class _Walk:
                 self.edges += [(key, (kind, number)) for key in self._find_versions(number, "input")]
                 self.edges += [((kind, number), key) for key in self._find_versions(number, "output")]
                 continue
-            maker = artifacts.find_creator(self._visit.db, number)
+            maker = lineage.find_creator(self._visit.db, number)
             if maker is not None:
                 self.edges.append((("run", maker.id), (kind, number)))
-            for membership in artifacts.list_memberships(self._visit.db, number)[1:]:
+            for membership in memberships.list_by_artifact(self._visit.db, number)[1:]:
                 self.order["link", membership.id] = None
                 self.edges.append(((kind, number), ("link", membership.id)))
 
@@ -187,7 +187,7 @@ class _Walk:
             link = links.link_to_run(self._visit, self._runs[number])
             return Node(key, "run", link.text, link.note, link.url) if link else None
         if kind == "link":
-            membership = artifacts.get_membership(self._visit.db, number)
+            membership = memberships.get_membership(self._visit.db, number)
             link = links.link_to_membership(self._visit, membership)
             names = links.list_aliases(self._visit, membership)
             chips = [name for name in names if name != LATEST and not name.startswith(INPUTS)]

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelgate_server.errors import NotFound
-from modelgate_server.store import accounts, artifacts, projects
-from modelgate_server.store.artifacts import Artifact, Collection, Membership
+from modelgate_server.store import accounts, aliases, artifact_collections, memberships, projects
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.projects import REGISTRY_PREFIX, Project
 from modelgate_server.store.runs import Run
 from modelgate_server.web.access import Visit
@@ -64,7 +66,7 @@ def link_commit(sha: str | None, remote: str | None) -> Link | None:
 
 def link_to_membership(visit: Visit, membership: Membership) -> Link | None:
     """Return a version in one of its collections, None if this user may not see it."""
-    collection = artifacts.get_collection(visit.db, membership.collection_id)
+    collection = artifact_collections.get_collection(visit.db, membership.collection_id)
     kind = get_type_name(visit, collection)
     home = find_visible_place(visit.db, visit.user, collection.project_id)
     name = f"{collection.name}:v{membership.version_index}"
@@ -79,18 +81,18 @@ def link_to_artifacts(visit: Visit, versions: Iterable[Artifact]) -> list[Link]:
 
 def _link_to_artifact(visit: Visit, artifact: Artifact) -> Link | None:
     """Return the link, without an address if the version was deleted."""
-    places = artifacts.list_memberships(visit.db, artifact.id)
+    places = memberships.list_by_artifact(visit.db, artifact.id)
     if places:
         return next((link for membership in places if (link := link_to_membership(visit, membership))), None)
-    collection = artifacts.get_collection(visit.db, artifact.sequence_id)
+    collection = artifact_collections.get_collection(visit.db, artifact.sequence_id)
     if find_visible_place(visit.db, visit.user, collection.project_id) is None:
         return None
     return Link(f"{collection.name} (deleted)", "", get_type_name(visit, collection))
 
 
 def get_type_name(visit: Visit, collection: Collection) -> str:
-    return artifacts.get_type(visit.db, collection.type_id).name
+    return artifact_collections.get_type(visit.db, collection.type_id).name
 
 
 def list_aliases(visit: Visit, membership: Membership) -> list[str]:
-    return [alias.name for alias in artifacts.list_membership_aliases(visit.db, membership.id)]
+    return [alias.name for alias in aliases.list_by_membership(visit.db, membership.id)]

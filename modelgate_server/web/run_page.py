@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from modelgate_server.errors import NotFound
 from modelgate_server.settings import KIB
-from modelgate_server.store import alerts, artifacts, files, history, projects, runs
+from modelgate_server.store import alerts, files, history, lineage, memberships, projects, runs
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.runs import Run
@@ -50,7 +50,7 @@ def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: st
     listed = files.list_by_run(visit.db, run.id)
     metrics = series.read_metric_rows(visit, run, CHART_ROWS)
     url = home.build_run_url(run.name)
-    made = links.link_to_artifacts(visit, artifacts.list_by_run(visit.db, run.id, "output"))
+    made = links.link_to_artifacts(visit, lineage.list_by_run(visit.db, run.id, "output"))
     logged = media.list_media(summary, panels.list_table_keys(config))
     return visit.show(
         "run.html",
@@ -64,7 +64,7 @@ def _show(visit: Visit, run: Run, home: Place, *, status: int = 200, message: st
         panels=panels.draw_panels(config, summary, _make_reader(visit, run)),
         media=logged,
         shown=_show_tables(visit, run, url, logged),
-        used=links.link_to_artifacts(visit, artifacts.list_by_run(visit.db, run.id, "input")),
+        used=links.link_to_artifacts(visit, lineage.list_by_run(visit.db, run.id, "input")),
         logged=sorted(made, key=lambda link: link.note == versions.BY_THE_WAY),
         rows=history.count(visit.db, run.id),
         machine=machine.summarize_run(visit, run),
@@ -111,7 +111,7 @@ def ask(visit: Visit) -> Response:
     run, home = _require_writable(visit)
     made = [
         (link, _list_aliases(visit, version))
-        for version in artifacts.list_by_run(visit.db, run.id, "output")
+        for version in lineage.list_by_run(visit.db, run.id, "output")
         for link in links.link_to_artifacts(visit, [version])
         if link.note != versions.BY_THE_WAY
     ]
@@ -133,7 +133,7 @@ def _list_aliases(visit: Visit, version: Artifact) -> list[str]:
     """Return the version's aliases in all collections that this user may see."""
     places = [
         membership
-        for membership in artifacts.list_memberships(visit.db, version.id)
+        for membership in memberships.list_by_artifact(visit.db, version.id)
         if links.link_to_membership(visit, membership)
     ]
     return sorted({alias for membership in places for alias in links.list_aliases(visit, membership)})

@@ -7,11 +7,26 @@ from typing import Any
 from starlette.responses import Response
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
-from modelgate_server.store import accounts, artifacts, projects, protection
-from modelgate_server.store.artifacts import Artifact, Collection, Entry, Membership
+from modelgate_server.store import (
+    accounts,
+    aliases,
+    artifact_collections,
+    artifacts,
+    entries,
+    lineage,
+    memberships,
+    projects,
+    protection,
+    tags,
+)
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
+from modelgate_server.store.entries import Entry
+from modelgate_server.store.memberships import Membership
 from modelgate_server.store.names import LATEST
 from modelgate_server.store.projects import Project
 from modelgate_server.store.runs import Run
+from modelgate_server.store.tags import Tag
 from modelgate_server.web import contents, filters, links
 from modelgate_server.web.access import Form, Visit, redirect
 from modelgate_server.web.contents import Shown
@@ -99,7 +114,7 @@ def open_collection(visit: Visit) -> Response:
 
 
 def find_collection(visit: Visit, project: Project, name: str) -> Collection:
-    collection = artifacts.find_collection(visit.db, project.id, name)
+    collection = artifact_collections.find(visit.db, project.id, name)
     if collection is None:
         raise NotFound(f'there is no collection "{name}" in "{project.name}"')
     return collection
@@ -108,7 +123,7 @@ def find_collection(visit: Visit, project: Project, name: str) -> Collection:
 def show_collection(visit: Visit, home: Place, collection: Collection) -> Response:
     kind = links.get_type_name(visit, collection)
     rows: list[Row] = []
-    for membership in artifacts.list_versions(visit.db, collection.id):
+    for membership in memberships.list_by_collection(visit.db, collection.id):
         visit.deadline.check()
         version = artifacts.get_artifact(visit.db, membership.artifact_id)
         url = home.build_version_url(kind, collection.name, membership.version_index)
@@ -148,7 +163,7 @@ def find(visit: Visit) -> Version:
 def find_version(visit: Visit, project: Project, home: Place, name: str, wanted: str) -> Version:
     """Return a version; `wanted` is a number like v3, an alias or a digest."""
     collection = find_collection(visit, project, name)
-    membership = artifacts.resolve(visit.db, collection.id, wanted)
+    membership = memberships.resolve(visit.db, collection.id, wanted)
     if membership is None:
         raise NotFound(f'there is no version "{wanted}" of "{name}" in "{project.name}"')
     return Version(
@@ -165,22 +180,22 @@ def show_version(visit: Visit, version: Version, *, status: int = 200, message: 
     artifact = version.artifact
     role = projects.find_role(visit.db, visit.user, version.project)
     shown = _read_folder(visit, artifact, visit.read_query("folder")) if role in projects.READERS else Folder([], [], 0)
-    aliases = links.list_aliases(visit, version.membership)
-    report = next(iter(artifacts.list_entries(visit.db, artifact.id, paths=[REPORT])), None)
+    held = links.list_aliases(visit, version.membership)
+    report = entries.find(visit.db, artifact.id, REPORT)
     report = report if role in projects.READERS else None
     return visit.show(
         "version.html",
         status,
         found=version,
         artifact=artifact,
-        aliases=aliases,
+        aliases=held,
         others=_list_other_aliases(visit, version),
         latest=LATEST,
-        tags=[tag.name for tag in artifacts.list_tags(visit.db, artifact.id)],
+        tags=[tag.name for tag in tags.list_by_owner(visit.db, Tag, artifact.id)],
         may_write=role in projects.WRITERS,
         is_admin=role == "admin",
         protected=protection.list_protected(visit.db, version.project.id),
-        guarded=protection.match_protected(visit.db, version.project.id, aliases),
+        guarded=protection.match_protected(visit.db, version.project.id, held),
         may_read=role in projects.READERS,
         metadata=filters.select_visible(filters.parse_object(artifact.metadata)),
         older=_find_older(visit, version),
@@ -218,7 +233,7 @@ def _read_folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
     """
     content = Folder([], [], 0)
     first = (visit.page - 1) * FILES_A_PAGE
-    for entry in artifacts.walk_entries(visit.db, artifact.id, folder):
+    for entry in entries.walk(visit.db, artifact.id, folder):
         name, deeper, _ = entry.path[len(folder) :].partition("/")
         if not deeper:
             if first <= content.count < first + FILES_A_PAGE:
@@ -236,7 +251,9 @@ def _read_folder(visit: Visit, artifact: Artifact, folder: str) -> Folder:
 
 
 def _find_older(visit: Visit, version: Version) -> int | None:
-    numbers = (membership.version_index for membership in artifacts.list_versions(visit.db, version.collection.id))
+    numbers = (
+        membership.version_index for membership in memberships.list_by_collection(visit.db, version.collection.id)
+    )
     return next((number for number in numbers if number < version.membership.version_index), None)
 
 
@@ -245,25 +262,20 @@ def _list_other_aliases(visit: Visit, version: Version) -> list[tuple[str, int]]
     Return the aliases of other versions in the collection, with the version. Adding one to this version removes it
     there.
     """
-    numbers = {
-        membership.id: membership.version_index
-        for membership in artifacts.list_versions(visit.db, version.collection.id)
-    }
-    aliases = artifacts.list_collection_aliases(visit.db, version.collection.id)
     return [
-        (alias.name, numbers[alias.membership_id])
-        for alias in aliases
-        if alias.membership_id != version.membership.id and alias.name != LATEST and not alias.name.startswith(INPUTS)
+        (name, number)
+        for name, number in aliases.list_numbered(visit.db, version.collection.id)
+        if number != version.membership.version_index and name != LATEST and not name.startswith(INPUTS)
     ]
 
 
 def _find_maker(visit: Visit, artifact: Artifact) -> Use | None:
-    run = artifacts.find_creator(visit.db, artifact.id)
+    run = lineage.find_creator(visit.db, artifact.id)
     return _describe_use(visit, run, "input", artifact) if run else None
 
 
 def _list_users(visit: Visit, artifact: Artifact) -> list[Use]:
-    uses = (_describe_use(visit, run, "output", artifact) for run in artifacts.list_users(visit.db, artifact.id))
+    uses = (_describe_use(visit, run, "output", artifact) for run in lineage.list_users(visit.db, artifact.id))
     return [use for use in uses if use is not None]
 
 
@@ -272,7 +284,7 @@ def _describe_use(visit: Visit, run: Run, direction: str, artifact: Artifact) ->
     link = links.link_to_run(visit, run)
     if link is None:
         return None
-    others = artifacts.list_by_run(visit.db, run.id, direction)
+    others = lineage.list_by_run(visit.db, run.id, direction)
     numbers = filters.select_numbers(filters.parse_object(run.summary))
     telling = [key for key in filters.choose_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
     return Use(
@@ -295,13 +307,13 @@ def _list_elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str
     """Return the same version in other collections: where it was logged, and where it is linked."""
     others = (
         membership
-        for membership in artifacts.list_memberships(visit.db, version.artifact.id)
+        for membership in memberships.list_by_artifact(visit.db, version.artifact.id)
         if membership.id != version.membership.id
     )
     named = (
         (links.link_to_membership(visit, membership), links.list_aliases(visit, membership)) for membership in others
     )
-    return [(link, aliases) for link, aliases in named if link is not None]
+    return [(link, held) for link, held in named if link is not None]
 
 
 # --- its aliases ----------------------------------------------------------------------------------------------------
@@ -314,9 +326,9 @@ def change_alias(visit: Visit, fields: Form) -> Response:
     name = fields.get("alias", "").strip()
     try:
         if fields.get("do") == "remove":
-            artifacts.remove_alias(visit.db, visit.user, version.collection.id, version.artifact.id, name)
+            aliases.remove(visit.db, visit.user, version.collection.id, version.artifact.id, name)
         else:
-            artifacts.add_alias(visit.db, visit.user, version.collection.id, version.artifact.id, name)
+            aliases.add(visit.db, visit.user, version.collection.id, version.artifact.id, name)
     except (Invalid, Forbidden) as error:
         return show_version(visit, version, status=error.status, message=str(error), typed=name)
     return redirect(f"{version.url}#aliases")
@@ -365,7 +377,7 @@ def _require_entry(visit: Visit, version: Version) -> Entry:
     path = visit.read_query("path")
     if projects.find_role(visit.db, visit.user, version.project) not in projects.READERS:
         raise Forbidden("a restricted viewer may see versions, but not open or download their files")
-    entries = artifacts.list_entries(visit.db, version.artifact.id, paths=[path])
-    if not path or not entries:
+    entry = entries.find(visit.db, version.artifact.id, path)
+    if not path or entry is None:
         raise NotFound(f'there is no file "{path}" in "{version.name}"')
-    return entries[0]
+    return entry

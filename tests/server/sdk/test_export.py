@@ -20,7 +20,7 @@ import pytest
 from modelgate_server.__main__ import main
 from modelgate_server.check import check
 from modelgate_server.exporting import Shelf
-from modelgate_server.store import accounts, artifacts, projects, registry
+from modelgate_server.store import accounts, artifact_collections, memberships, projects, registry
 from modelgate_server.store.db import Database, open_snapshot
 from tests.server.killing import kill_at_blob
 from tests.server.wire import UPSERT_BUCKET, Upload, Wire
@@ -390,8 +390,8 @@ def test_a_link_into_the_registry_of_another_organization_is_named_and_leaves_no
     with database.read() as db:
         owner = accounts.find_entity(db, "bob")
         mine = projects.find(db, owner.id, "mine") if owner else None
-        rows = artifacts.find_collection(db, mine.id, "rows") if mine else None
-        assert rows and artifacts.resolve(db, rows.id, "best")
+        rows = artifact_collections.find(db, mine.id, "rows") if mine else None
+        assert rows and memberships.resolve(db, rows.id, "best")
         assert db.execute("SELECT count(*) FROM run_artifacts WHERE direction = 'input'").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM collections WHERE name = 'Moved'").fetchone() == (0,)
     database.close()

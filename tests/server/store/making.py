@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-from modelgate_server.store import accounts, artifacts, manifests, projects, registry
+from modelgate_server.store import accounts, manifests, projects, registry
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
@@ -62,12 +62,6 @@ class Maker:
         if found.state == "PENDING":
             self.send(found, texts)
         return manifests.commit(self.db, self.blobs, self.user, found)
-
-
-def aliases(db: sqlite3.Connection, collection_id: int) -> dict[str, int]:
-    """Which version each alias names."""
-    found = {there.id: there.version_index for there in artifacts.list_versions(db, collection_id)}
-    return {alias.name: found[alias.membership_id] for alias in artifacts.list_collection_aliases(db, collection_id)}
 
 
 def registry_of(db: sqlite3.Connection) -> Project:

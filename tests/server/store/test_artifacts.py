@@ -10,11 +10,24 @@ from pathlib import Path
 import pytest
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
-from modelgate_server.store import accounts, artifacts, files, manifests, projects, references, registry, runs
+from modelgate_server.store import (
+    accounts,
+    aliases,
+    artifact_collections,
+    entries,
+    files,
+    manifests,
+    memberships,
+    projects,
+    references,
+    registry,
+    removal,
+    runs,
+)
 from modelgate_server.store.accounts import User
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.projects import Project
-from tests.server.store.making import Maker, aliases, registry_of
+from tests.server.store.making import Maker, registry_of
 
 
 @pytest.fixture
@@ -33,7 +46,7 @@ def test_versions_are_numbered_in_the_order_of_their_commits(maker: Maker, db: s
 def test_committing_twice_is_the_same_as_once(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
     assert manifests.commit(db, maker.blobs, maker.user, found) == found
-    assert len(artifacts.list_versions(db, found.sequence_id)) == 1
+    assert len(memberships.list_by_collection(db, found.sequence_id)) == 1
 
 
 def test_the_same_content_is_the_same_version_and_takes_the_aliases(maker: Maker, db: sqlite3.Connection) -> None:
@@ -41,7 +54,7 @@ def test_the_same_content_is_the_same_version_and_takes_the_aliases(maker: Maker
     maker.log({"a": "2"})
     again = maker.announce({"a": "1"}, aliases=["best"])
     assert (again.id, again.state) == (first.id, "COMMITTED")
-    assert aliases(db, first.sequence_id) == {"latest": 1, "best": 0}
+    assert dict(aliases.list_numbered(db, first.sequence_id)) == {"latest": 1, "best": 0}
 
 
 def test_a_client_that_asks_again_gets_the_same_draft(maker: Maker) -> None:
@@ -62,13 +75,13 @@ def test_forks_that_draw_the_same_client_id_each_get_their_own_version(maker: Ma
 
 def test_a_pending_version_is_not_to_be_seen(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.announce({"a": "1"}, aliases=["best"])
-    assert artifacts.list_versions(db, found.sequence_id) == []
-    assert artifacts.resolve(db, found.sequence_id, "best") is None
+    assert memberships.list_by_collection(db, found.sequence_id) == []
+    assert memberships.resolve(db, found.sequence_id, "best") is None
 
 
 def test_the_aliases_of_a_draft_take_effect_at_its_commit(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"}, aliases=["best"])
-    assert aliases(db, found.sequence_id) == {"latest": 0, "best": 0}
+    assert dict(aliases.list_numbered(db, found.sequence_id)) == {"latest": 0, "best": 0}
 
 
 def test_a_version_without_all_of_its_blobs_is_not_committed(maker: Maker, db: sqlite3.Connection) -> None:
@@ -77,7 +90,7 @@ def test_a_version_without_all_of_its_blobs_is_not_committed(maker: Maker, db: s
     maker.blobs.locate(hashlib.md5(b"1").hexdigest()).unlink()  # noqa: S324
     with pytest.raises(Invalid, match="has not arrived"):
         manifests.commit(db, maker.blobs, maker.user, found)
-    assert artifacts.list_versions(db, found.sequence_id) == []
+    assert memberships.list_by_collection(db, found.sequence_id) == []
 
 
 def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Connection) -> None:
@@ -87,7 +100,7 @@ def test_an_incremental_version_overlays_its_base(maker: Maker, db: sqlite3.Conn
     done = manifests.commit(db, maker.blobs, maker.user, found)
     whole = maker.contents({"a": "1", "b": "2", "c": "3"})
     assert done.digest == manifests.compute_digest(whole) and done.file_count == 3
-    assert {entry.path: entry.digest for entry in artifacts.list_entries(db, done.id)} == {
+    assert {entry.path: entry.digest for entry in entries.list_by_artifact(db, done.id)} == {
         path: entry["digest"] for path, entry in whole.items()
     }
 
@@ -98,28 +111,28 @@ def test_patches_of_several_writers_become_one_version(maker: Maker, db: sqlite3
     for text, writer in zip("ab", writers, strict=True):
         maker.send(writer, {text: text}, "PATCH")
     done = manifests.commit(db, maker.blobs, maker.user, writers[0])
-    assert [entry.path for entry in artifacts.list_entries(db, done.id)] == ["a", "b"]
+    assert [entry.path for entry in entries.list_by_artifact(db, done.id)] == ["a", "b"]
 
 
 def test_latest_goes_to_the_newest_that_is_left(maker: Maker, db: sqlite3.Connection) -> None:
     first, second = maker.log({"a": "1"}), maker.log({"a": "2"})
-    artifacts.delete(db, maker.user, second, with_aliases=True)
-    assert aliases(db, first.sequence_id) == {"latest": 0}
+    removal.delete(db, maker.user, second, with_aliases=True)
+    assert dict(aliases.list_numbered(db, first.sequence_id)) == {"latest": 0}
     assert maker.log({"a": "3"}).version_index == 2
 
 
 def test_the_number_of_another_version_cannot_be_an_alias(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
-    artifacts.add_alias(db, maker.user, found.sequence_id, found.id, "v0")
-    assert aliases(db, found.sequence_id) == {"latest": 0}
+    aliases.add(db, maker.user, found.sequence_id, found.id, "v0")
+    assert dict(aliases.list_numbered(db, found.sequence_id)) == {"latest": 0}
     with pytest.raises(Invalid, match="name of a version"):
-        artifacts.add_alias(db, maker.user, found.sequence_id, found.id, "v1")
+        aliases.add(db, maker.user, found.sequence_id, found.id, "v1")
 
 
 def test_taking_an_alias_from_another_version_changes_nothing(maker: Maker, db: sqlite3.Connection) -> None:
     first, second = maker.log({"a": "1"}), maker.log({"a": "2"}, aliases=["best"])
-    artifacts.remove_alias(db, maker.user, first.sequence_id, first.id, "best")
-    assert aliases(db, second.sequence_id)["best"] == 1
+    aliases.remove(db, maker.user, first.sequence_id, first.id, "best")
+    assert dict(aliases.list_numbered(db, second.sequence_id))["best"] == 1
 
 
 def test_one_name_has_one_type_and_one_kind(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
@@ -135,7 +148,7 @@ def test_linking_twice_keeps_one_version(maker: Maker, db: sqlite3.Connection) -
     target = registry_of(db)
     first = registry.link(db, maker.user, found, target, "MNIST-dev", ["candidate"])
     assert registry.link(db, maker.user, found, target, "MNIST-dev", ["candidate", "best"]) == first
-    assert aliases(db, first.collection_id) == {"latest": 0, "candidate": 0, "best": 0}
+    assert dict(aliases.list_numbered(db, first.collection_id)) == {"latest": 0, "candidate": 0, "best": 0}
 
 
 def test_linked_versions_have_numbers_and_aliases_of_their_own(maker: Maker, db: sqlite3.Connection) -> None:
@@ -143,14 +156,14 @@ def test_linked_versions_have_numbers_and_aliases_of_their_own(maker: Maker, db:
     found = maker.log({"a": "1"})
     there = registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", ["candidate"])
     assert (found.version_index, there.version_index) == (1, 0)
-    assert "candidate" not in aliases(db, found.sequence_id)
+    assert "candidate" not in dict(aliases.list_numbered(db, found.sequence_id))
 
 
 def test_a_deleted_version_leaves_the_registry_too(maker: Maker, db: sqlite3.Connection) -> None:
     found = maker.log({"a": "1"})
     there = registry.link(db, maker.user, found, registry_of(db), "MNIST-dev", ["candidate"])
-    artifacts.delete(db, maker.user, found, with_aliases=True)
-    assert artifacts.list_versions(db, there.collection_id) == []
+    removal.delete(db, maker.user, found, with_aliases=True)
+    assert memberships.list_by_collection(db, there.collection_id) == []
 
 
 def test_a_registry_takes_only_its_own_types_and_organization(
@@ -176,7 +189,7 @@ def test_a_stranger_sees_no_project(db: sqlite3.Connection, project: Project) ->
 
 def test_no_id_is_given_twice(maker: Maker, project: Project, db: sqlite3.Connection) -> None:
     first = maker.log({"a": "1"})
-    artifacts.delete_collections(db, maker.user, [artifacts.get_collection(db, first.sequence_id)])
+    removal.delete_collections(db, maker.user, [artifact_collections.get_collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
     assert second.id > first.id and second.sequence_id > first.sequence_id
     other = projects.ensure(db, maker.user, None, "other")
@@ -188,7 +201,7 @@ def test_bytes_outlive_the_version_that_they_came_with(maker: Maker, db: sqlite3
     first = maker.log({"a": "1"})
     md5 = hashlib.md5(b"1").hexdigest()  # noqa: S324
     manifests.register_blobs(db, maker.blobs, [(first.id, md5)], set())
-    artifacts.delete_collections(db, maker.user, [artifacts.get_collection(db, first.sequence_id)])
+    removal.delete_collections(db, maker.user, [artifact_collections.get_collection(db, first.sequence_id)])
     second = maker.log({"a": "1"})
     assert manifests.register_blobs(db, maker.blobs, [(second.id, md5)], {(second.id, md5)}) == [(second.id, True)]
 

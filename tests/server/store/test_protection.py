@@ -10,12 +10,22 @@ from dataclasses import dataclass
 import pytest
 
 from modelgate_server.errors import Forbidden, Invalid
-from modelgate_server.store import accounts, artifacts, manifests, projects, protection, registry
+from modelgate_server.store import (
+    accounts,
+    aliases,
+    artifact_collections,
+    manifests,
+    projects,
+    protection,
+    registry,
+    removal,
+)
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifacts import Artifact, Collection
+from modelgate_server.store.artifact_collections import Collection
+from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
 from modelgate_server.store.projects import Project
-from tests.server.store.making import Maker, aliases, registry_of
+from tests.server.store.making import Maker, registry_of
 
 
 @dataclass
@@ -31,11 +41,11 @@ class Scene:
     portfolio: Collection
 
     def add(self, user: User, number: int) -> None:
-        artifacts.add_alias(self.db, user, self.portfolio.id, self.versions[number].id, "production")
+        aliases.add(self.db, user, self.portfolio.id, self.versions[number].id, "production")
 
     @property
     def holder(self) -> int | None:
-        return aliases(self.db, self.portfolio.id).get("production")
+        return dict(aliases.list_numbered(self.db, self.portfolio.id)).get("production")
 
 
 @pytest.fixture
@@ -51,13 +61,17 @@ def scene(db: sqlite3.Connection, blobs: Blobs, user: User) -> Scene:
     home = registry_of(db)
     protection.protect(db, home, "production")
     links = [registry.link(db, user, one, home, "MNIST-dev", []) for one in versions]
-    found = Scene(db, user, member, maker, versions, home, artifacts.get_collection(db, links[0].collection_id))
+    found = Scene(
+        db, user, member, maker, versions, home, artifact_collections.get_collection(db, links[0].collection_id)
+    )
     found.add(user, 0)
     return found
 
 
 def delete_sequence(scene: Scene, user: User) -> None:
-    artifacts.delete_collections(scene.db, user, [artifacts.get_collection(scene.db, scene.versions[0].sequence_id)])
+    removal.delete_collections(
+        scene.db, user, [artifact_collections.get_collection(scene.db, scene.versions[0].sequence_id)]
+    )
 
 
 WAYS: dict[str, Callable[[Scene, User], None]] = {
@@ -65,17 +79,17 @@ WAYS: dict[str, Callable[[Scene, User], None]] = {
     "moved by linking again": lambda scene, user: void(
         registry.link(scene.db, user, scene.versions[1], scene.registry, "MNIST-dev", ["production"])
     ),
-    "removed": lambda scene, user: artifacts.remove_alias(
+    "removed": lambda scene, user: aliases.remove(
         scene.db, user, scene.portfolio.id, scene.versions[0].id, "production"
     ),
     "unlinked": lambda scene, user: registry.unlink(scene.db, user, scene.versions[0], scene.portfolio.id),
-    "deleted with its version": lambda scene, user: artifacts.delete(
+    "deleted with its version": lambda scene, user: removal.delete(
         scene.db, user, scene.versions[0], with_aliases=True
     ),
     "deleted with the collection it was logged to": delete_sequence,
-    "deleted with its collection": lambda scene, user: artifacts.delete_collections(scene.db, user, [scene.portfolio]),
+    "deleted with its collection": lambda scene, user: removal.delete_collections(scene.db, user, [scene.portfolio]),
     "renamed away": lambda scene, user: void(
-        artifacts.edit_collection(scene.db, user, scene.portfolio, name="other", description=None)
+        artifact_collections.edit(scene.db, user, scene.portfolio, name="other", description=None)
     ),
 }
 
@@ -86,19 +100,23 @@ def void(_: object) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_only_an_admin_takes_a_protected_alias_away(scene: Scene, way: str) -> None:
-    before = (scene.holder, artifacts.get_collection(scene.db, scene.portfolio.id).name)
+    before = (scene.holder, artifact_collections.get_collection(scene.db, scene.portfolio.id).name)
     scene.db.execute("SAVEPOINT before")
     with pytest.raises(Forbidden, match='the alias "production" is protected in "wandb-registry-model"'):
         WAYS[way](scene, scene.member)
     scene.db.execute("ROLLBACK TO before")
-    assert before == (0, "MNIST-dev") == (scene.holder, artifacts.get_collection(scene.db, scene.portfolio.id).name)
+    assert (
+        before
+        == (0, "MNIST-dev")
+        == (scene.holder, artifact_collections.get_collection(scene.db, scene.portfolio.id).name)
+    )
     WAYS[way](scene, scene.admin)
-    left = artifacts.find_collection_by_id(scene.db, scene.portfolio.id)
+    left = artifact_collections.find_by_id(scene.db, scene.portfolio.id)
     assert (scene.holder, left and left.name) != before
 
 
 def test_only_an_admin_sets_it_the_first_time(scene: Scene) -> None:
-    artifacts.remove_alias(scene.db, scene.admin, scene.portfolio.id, scene.versions[0].id, "production")
+    aliases.remove(scene.db, scene.admin, scene.portfolio.id, scene.versions[0].id, "production")
     with pytest.raises(Forbidden, match="you do not have permission to add this alias to this artifact"):
         scene.add(scene.member, 0)
     with pytest.raises(Forbidden):  # nor by a collection of one's own
@@ -108,20 +126,20 @@ def test_only_an_admin_sets_it_the_first_time(scene: Scene) -> None:
 
 def test_what_changes_nothing_is_refused_to_nobody(scene: Scene) -> None:
     scene.add(scene.member, 0)
-    artifacts.remove_alias(scene.db, scene.member, scene.portfolio.id, scene.versions[1].id, "production")
+    aliases.remove(scene.db, scene.member, scene.portfolio.id, scene.versions[1].id, "production")
     assert scene.holder == 0
 
 
 def test_other_aliases_and_versions_are_left_to_members(scene: Scene) -> None:
     db, member, portfolio = scene.db, scene.member, scene.portfolio.id
-    artifacts.add_alias(db, member, portfolio, scene.versions[0].id, "candidate")
+    aliases.add(db, member, portfolio, scene.versions[0].id, "candidate")
     registry.unlink(db, member, scene.versions[1], portfolio)
-    assert aliases(db, portfolio) == {"latest": 0, "candidate": 0, "production": 0}
-    artifacts.edit_collection(db, member, scene.portfolio, name=None, description="text")
+    assert dict(aliases.list_numbered(db, portfolio)) == {"latest": 0, "candidate": 0, "production": 0}
+    artifact_collections.edit(db, member, scene.portfolio, name=None, description="text")
 
 
 def test_an_alias_of_the_same_name_elsewhere_is_not_protected(scene: Scene) -> None:
-    artifacts.add_alias(scene.db, scene.member, scene.versions[0].sequence_id, scene.versions[0].id, "production")
+    aliases.add(scene.db, scene.member, scene.versions[0].sequence_id, scene.versions[0].id, "production")
 
 
 def test_protection_in_a_project_holds_for_what_is_logged_there(scene: Scene) -> None:
@@ -140,7 +158,7 @@ def test_protection_in_a_project_holds_for_what_is_logged_there(scene: Scene) ->
 def test_who_cannot_see_the_registry_is_not_told_its_name(scene: Scene) -> None:
     scene.db.execute("DELETE FROM organization_members WHERE user_id = ?", (scene.member.id,))
     with pytest.raises(Forbidden, match='"production" is protected in a registry'):
-        artifacts.delete(scene.db, scene.member, scene.versions[0], with_aliases=True)
+        removal.delete(scene.db, scene.member, scene.versions[0], with_aliases=True)
 
 
 def test_protecting_and_unprotecting_may_be_repeated(scene: Scene) -> None:
