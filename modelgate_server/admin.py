@@ -241,9 +241,7 @@ def _require_team(db: sqlite3.Connection, name: str) -> Entity:
 
 def _require_project(db: sqlite3.Connection, reference: str) -> Project:
     """Return a registry, or a team's project, such as the older `model-registry`."""
-    owner_name, _, name = reference.partition("/")
-    owner = accounts.find_entity(db, owner_name)
-    project = projects.find(db, owner.id, name) if owner else None
+    project = projects.find_by_path(db, reference)
     if project is None:
         raise Invalid(f'registry "{reference}" not found: write it as acme/wandb-registry-model')
     return project

@@ -146,9 +146,7 @@ def _check_target(target: Path, part: Path) -> None:
 
 
 def _require_project(db: sqlite3.Connection, name: str) -> Project:
-    entity, _, project = name.partition("/")
-    owner = accounts.find_entity(db, entity)
-    match = projects.find(db, owner.id, project) if owner else None
+    match = projects.find_by_path(db, name)
     if match is None:
         raise StartError(
             f'project "{name}" is not in this data folder', "write it as ENTITY/PROJECT, for example local/mnist"

@@ -7,7 +7,6 @@ from typing import ClassVar
 from modelgate_server.errors import Invalid, NotFound
 from modelgate_server.store import artifact_collections, memberships, names, protection
 from modelgate_server.store.accounts import User
-from modelgate_server.store.artifact_collections import Collection
 from modelgate_server.store.db import insert, select_all
 
 
@@ -48,7 +47,7 @@ def add(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int
     collection = artifact_collections.get_collection(db, collection_id)
     if not _has_alias(db, collection_id, artifact_id, name):
         protection.require(db, user, collection.project_id, [name], "add this alias to this artifact")
-        assign(db, collection, artifact_id, name)
+        assign(db, collection_id, artifact_id, name)
 
 
 def remove(db: sqlite3.Connection, user: User, collection_id: int, artifact_id: int, name: str) -> None:
@@ -64,17 +63,18 @@ def _has_alias(db: sqlite3.Connection, collection_id: int, artifact_id: int, nam
     return membership is not None and any(alias.name == name for alias in list_by_membership(db, membership.id))
 
 
-def assign(db: sqlite3.Connection, collection: Collection, artifact_id: int, name: str) -> None:
+def assign(db: sqlite3.Connection, collection_id: int, artifact_id: int, name: str) -> None:
     """
     Move the alias `name` without checking permissions: for the server itself, and for the owner of its data folder.
     """
-    membership = memberships.find(db, collection.id, artifact_id)
+    membership = memberships.find(db, collection_id, artifact_id)
     if membership is None:
+        collection = artifact_collections.get_collection(db, collection_id)
         raise NotFound(f'the version is not in collection "{collection.name}"')
     number = names.parse_version(names.check_alias(name))
     if number == membership.version_index:
         return  # every version has its own number as a name; it is not stored
     if number is not None:
         raise Invalid(f'"{name}" is the name of a version and cannot be an alias of v{membership.version_index}')
-    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection.id, name))
-    insert(db, "aliases", collection_id=collection.id, membership_id=membership.id, name=name)
+    db.execute("DELETE FROM aliases WHERE collection_id = ? AND name = ?", (collection_id, name))
+    insert(db, "aliases", collection_id=collection_id, membership_id=membership.id, name=name)

@@ -42,6 +42,12 @@ def find(db: sqlite3.Connection, artifact_id: int) -> Artifact | None:
     return select_one(db, Artifact, "WHERE id = ?", artifact_id)
 
 
+def find_by_number(db: sqlite3.Connection, project_id: int, sequence: str, number: int) -> Artifact | None:
+    """Return a version, deleted or not: a number is never reused."""
+    where = "JOIN collections ON collections.id = sequence_id WHERE project_id = ? AND name = ? AND version_index = ?"
+    return select_one(db, Artifact, where, project_id, sequence, number)
+
+
 def find_by_client_id(db: sqlite3.Connection, client_id: str) -> Artifact | None:
     """Return the artifact that a client created under its own id."""
     where = "JOIN artifact_clients ON artifact_clients.artifact_id = artifacts.id WHERE client_id = ?"
@@ -61,7 +67,7 @@ def add_to(db: sqlite3.Connection, target: Collection, artifact_id: int) -> Memb
         db, "memberships", collection_id=target.id, artifact_id=artifact_id, version_index=number, created_at=created
     )
     update(db, "collections", target.id, next_version=number + 1, updated_at=created)
-    aliases.assign(db, artifact_collections.get_collection(db, target.id), artifact_id, LATEST)
+    aliases.assign(db, target.id, artifact_id, LATEST)
     added = memberships.find(db, target.id, artifact_id)
     if added is None:
         raise LookupError(f"the membership of artifact {artifact_id} was not written")

@@ -62,6 +62,13 @@ def find(db: sqlite3.Connection, entity_id: int, name: str) -> Project | None:
     return select_one(db, Project, "WHERE entity_id = ? AND name = ?", entity_id, name)
 
 
+def find_by_path(db: sqlite3.Connection, path: str) -> Project | None:
+    """Return the project `entity/project`."""
+    entity, _, name = path.partition("/")
+    owner = accounts.find_entity(db, entity)
+    return find(db, owner.id, name) if owner else None
+
+
 def list_by_entity(db: sqlite3.Connection, entity_id: int) -> list[Project]:
     return select_all(db, Project, "WHERE entity_id = ? ORDER BY id DESC", entity_id)
 

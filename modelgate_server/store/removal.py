@@ -30,12 +30,11 @@ def remove_from(db: sqlite3.Connection, user: User, membership: Membership, acti
 
 
 def _take_out(db: sqlite3.Connection, membership: Membership) -> None:
-    collection = artifact_collections.get_collection(db, membership.collection_id)
     lost = aliases.list_by_membership(db, membership.id)
     db.execute("DELETE FROM memberships WHERE id = ?", (membership.id,))
-    newest = memberships.find_latest(db, collection.id)
+    newest = memberships.find_latest(db, membership.collection_id)
     if newest is not None and any(alias.name == LATEST for alias in lost):
-        aliases.assign(db, collection, newest.artifact_id, LATEST)
+        aliases.assign(db, newest.collection_id, newest.artifact_id, LATEST)
 
 
 def delete(
