@@ -212,7 +212,7 @@ def find_names(api: wandb.Api, entity: str, project: str, use_case: str) -> list
 
 
 def list_names(entity: str, project: str, use_case: str, *, has_own: bool) -> list[str]:
-    """Return `places`, given whether the project `<project>-promotions` exists."""
+    """Return the names of `find_names`, given whether the project `<project>-promotions` exists."""
     homes = [f"{project}{OWN_PROJECT}", project] if has_own else [project]
     return [f"{entity}/{home}/{get_name(use_case)}" for home in homes]
 
@@ -324,11 +324,9 @@ def get_collection(entries: Iterable[Entry], registry: str, own: str) -> str:
     Anyone who can write to the ledger could name a version in their own registry.
     """
     promotions = [entry for entry in entries if is_readable(entry.content) and get_registry(entry) == registry]
-    return (
-        Reference.parse(promotions[-1].content["to"]["name"], "the ledger").collection
-        if promotions
-        else f"{registry}/{own}"
-    )
+    if not promotions:
+        return f"{registry}/{own}"
+    return Reference.parse(promotions[-1].content["to"]["name"], "the ledger").collection
 
 
 def _read_entries(api: wandb.Api, name: str) -> list[Entry]:
