@@ -140,6 +140,7 @@ async function begin() {
   form = await (await fetch("/form")).json();
   at("name").textContent = form.name;
   at("fields").replaceChildren(...form.inputs.map(field));
+  at("made-up").hidden = form.inputs.every((input) => input.shape.length > 1);
   at("form").hidden = false;
   at("form").addEventListener("submit", ask);
   const here = location.origin;

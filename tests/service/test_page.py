@@ -73,9 +73,11 @@ def serving(task, data):
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: listens(port), "the page")
-    yield f"http://127.0.0.1:{port}", follower
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{port}", follower
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture
@@ -102,6 +104,7 @@ def test_a_row_is_asked_for_in_a_form_and_an_image_is_uploaded(page, tmp_path):
         expect(page.get_by_role("status")).to_contain_text("glyphs:v3 (ledger entry v7)")
         expect(page.get_by_role("heading", name="Query the model glyphs")).to_be_visible()
         expect(page.get_by_role("status")).to_contain_text("Not up to date: v4 is production")
+        expect(page.get_by_text("These values are made up")).to_be_visible()
         page.get_by_label("island").select_option("Biscoe")
         page.get_by_label("mass").fill("")
         page.get_by_label("year").fill("2008")
@@ -126,6 +129,8 @@ def test_a_row_is_asked_for_in_a_form_and_an_image_is_uploaded(page, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     with serving("image-classification", SimpleNamespace(CLASSES=(0, 1), SHAPE=(4, 4, 1))) as (url, follower):
         page.goto(url)
+        expect(page.get_by_role("button", name="Ask")).to_be_visible()
+        expect(page.get_by_text("These values are made up")).to_be_hidden()
         page.get_by_label("An image").set_input_files(tmp_path / "picture.png")
         page.wait_for_function("pixels !== null")
         page.get_by_role("button", name="Ask").click()
