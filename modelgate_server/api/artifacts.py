@@ -9,7 +9,8 @@ from typing import Any
 from ariadne import MutationType, ObjectType, QueryType, UnionType
 
 from modelgate_server.api import runs as run_api
-from modelgate_server.api.artifact_collections import find_visible_project, paginate_files, require_named_collection
+from modelgate_server.api.artifact_collections import find_visible_project, require_named_collection
+from modelgate_server.api.memberships import paginate_files
 from modelgate_server.api.shapes import (
     Call,
     File,

@@ -4,25 +4,13 @@ from typing import Any
 
 from ariadne import MutationType, ObjectType
 
-from modelgate_server.api.artifact_collections import (
-    make_version_reader,
-    order_collections,
-    select_collections,
-    select_versions,
-)
+from modelgate_server.api.artifact_collections import order_collections, select_collections
 from modelgate_server.api.artifacts import is_visible, require_readable, require_usable
+from modelgate_server.api.memberships import make_version_reader, select_versions
 from modelgate_server.api.projects import require_administered
 from modelgate_server.api.shapes import Call, Info, decode_id, encode_id, paginate
 from modelgate_server.errors import Invalid, NotFound
-from modelgate_server.store import (
-    accounts,
-    artifact_collections,
-    artifacts,
-    filters,
-    memberships,
-    projects,
-    registry,
-)
+from modelgate_server.store import accounts, artifact_collections, artifacts, filters, memberships, projects, registry
 from modelgate_server.store.accounts import Entity
 from modelgate_server.store.artifact_collections import Collection
 from modelgate_server.store.artifacts import Artifact
