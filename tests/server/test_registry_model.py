@@ -138,8 +138,7 @@ class Registry(RuleBasedStateMachine):
         self.world = World(self.wires, f"model-{number}", f"wandb-registry-model-{number}")
         self.wires["admin"].done("upsertModel", "inserted", entityName=ORGANIZATION, name=self.world.registry)
         with Database(self.data / "server.db").write() as db:
-            owner = accounts.find_entity(db, ORGANIZATION)
-            home = projects.find(db, owner.id, self.world.registry) if owner else None
+            home = projects.find_by_path(db, f"{ORGANIZATION}/{self.world.registry}")
             assert home
             protection.protect(db, home, PROTECTED)
         self.shelves: dict[tuple[str, str], Shelf] = {}

@@ -66,10 +66,9 @@ class Crew:
         where = {"entityName": ORGANIZATION, "projectName": home, "artifactPortfolioName": name}
         boss.done("linkArtifact", "versionIndex", artifactID=artifact, aliases=[{"alias": "good"}], **where)
         with Database(self.server.data / "server.db").write() as db:
-            owner, restricted = accounts.find_entity(db, ORGANIZATION), accounts.find_user(db, "restricted_viewer")
-            assert owner and restricted
-            found = projects.find(db, owner.id, home)
-            assert found
+            found = projects.find_by_path(db, f"{ORGANIZATION}/{home}")
+            restricted = accounts.find_user(db, "restricted_viewer")
+            assert found and restricted
             registry.set_member(db, found, restricted.id, "restricted_viewer")
             protection.protect(db, found, "production")
         query = """query($e: String!, $p: String!, $c: String!, $o: String!, $r: String!) {
@@ -377,8 +376,7 @@ SECRETS = """query($e: String!, $p: String!, $c: String!) { project(entityName: 
 def test_who_only_sees_the_registry_learns_of_the_source_nothing_but_its_name(crew: Crew) -> None:
     thing = crew.thing()
     with Database(crew.server.data / "server.db").write() as db:
-        owner, user = accounts.find_entity(db, ORGANIZATION), accounts.find_user(db, "stranger")
-        found = projects.find(db, owner.id, thing.registry) if owner else None
+        found, user = projects.find_by_path(db, f"{ORGANIZATION}/{thing.registry}"), accounts.find_user(db, "stranger")
         assert found and user
         registry.set_member(db, found, user.id, "viewer")
     answer = crew.wires["stranger"].data(SECRETS, e=ORGANIZATION, p=thing.registry, c=thing.collection)

@@ -28,10 +28,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         wires = {name: Wire(server.url, f"local-{name:x<40}") for name in NAMES}
         wires["ann"].done("upsertModel", "inserted", entityName=ORGANIZATION, name=REGISTRY, access="PRIVATE")
         with Database(server.data / "server.db").write() as db:
-            owner, rex = accounts.find_entity(db, ORGANIZATION), accounts.find_user(db, "rex")
-            assert owner and rex
-            home = projects.find(db, owner.id, REGISTRY)
-            assert home
+            home, rex = projects.find_by_path(db, f"{ORGANIZATION}/{REGISTRY}"), accounts.find_user(db, "rex")
+            assert home and rex
             registry.set_member(db, home, rex.id, "restricted_viewer")
             protection.protect(db, home, "production")
         yield People(server, wires)

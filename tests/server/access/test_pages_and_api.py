@@ -62,8 +62,7 @@ def crawled(wire: Wire) -> dict[str, str]:
 def test_no_page_shows_what_the_api_hides(people: People) -> None:
     """rex is a restricted viewer of the registry and nothing else."""
     with Database(people.server.data / "server.db").write() as db:
-        owner, eve = accounts.find_entity(db, ORGANIZATION), accounts.find_user(db, "eve")
-        home = projects.find(db, owner.id, REGISTRY) if owner else None
+        home, eve = projects.find_by_path(db, f"{ORGANIZATION}/{REGISTRY}"), accounts.find_user(db, "eve")
         assert home and eve
         registry.set_member(db, home, eve.id, "viewer")
     try:

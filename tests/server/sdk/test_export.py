@@ -388,8 +388,7 @@ def test_a_link_into_the_registry_of_another_organization_is_named_and_leaves_no
         refused = [what for what in done["not_carried"] if "does not belong to the organization" in what]
         assert refused == done["not_carried"] and len(refused) == 2
     with database.read() as db:
-        owner = accounts.find_entity(db, "bob")
-        mine = projects.find(db, owner.id, "mine") if owner else None
+        mine = projects.find_by_path(db, "bob/mine")
         rows = artifact_collections.find(db, mine.id, "rows") if mine else None
         assert rows and memberships.resolve(db, rows.id, "best")
         assert db.execute("SELECT count(*) FROM run_artifacts WHERE direction = 'input'").fetchone() == (1,)

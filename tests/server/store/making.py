@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-from modelgate_server.store import accounts, manifests, projects, registry
+from modelgate_server.store import manifests, projects, registry
 from modelgate_server.store.accounts import User
 from modelgate_server.store.artifacts import Artifact
 from modelgate_server.store.blobs import Blobs
@@ -65,8 +65,6 @@ class Maker:
 
 
 def registry_of(db: sqlite3.Connection) -> Project:
-    owner = accounts.find_entity(db, "local-org")
-    assert owner is not None
-    found = projects.find(db, owner.id, registry.MODEL_REGISTRY)
+    found = projects.find_by_path(db, f"local-org/{registry.MODEL_REGISTRY}")
     assert found is not None
     return found
