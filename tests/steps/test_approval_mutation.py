@@ -1,13 +1,16 @@
 """
 Each rule of the approval is needed: without it, a test of approval/ fails. tests/mutation.py finds the rules.
 
-    pytest tests/steps/test_approval_mutation.py
+    pytest tests/steps/test_approval_mutation.py            one rule, and that one without a test is named
+    pytest tests/steps/test_approval_mutation.py -m prove   every rule
 """
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+
+import pytest
 
 from modelgate.promotion import approval
 from modelgate.tracking.fingerprint import ROOT
@@ -18,6 +21,7 @@ MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 TESTS = ["tests/steps/approval"]
 
 
+@pytest.mark.prove
 def test_without_a_rule_a_test_goes_red():
     result = without_each_rule(MODULES, TESTS)
     assert result.exit == 0, result.log
