@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests import client
 from tests.serving import Server, serving
 from tests.steps.github import (
     COMMITS,
@@ -97,7 +98,9 @@ def step(
     wandb_env: dict[str, str], tmp_path: Path, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Answer]:
     """Call a step's main() with the glyphs: `step("build", "--rows", 100)`; a refusal raises its StepError."""
+    client.share_service(monkeypatch)
     monkeypatch.setenv("WANDB_PROJECT", collection)
+    monkeypatch.setenv("WANDB_X_DISABLE_STATS", "true")
     monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # listing the installed packages is most of a run's cost
     numbers = itertools.count()
 
