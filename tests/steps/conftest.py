@@ -11,13 +11,16 @@ import gc
 import importlib
 import itertools
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelgate import frameworks
 from tests import client
 from tests.serving import Server, serving
 from tests.steps.github import (
@@ -44,6 +47,7 @@ from tests.steps.github import (
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.kinds import use_case  # noqa: F401  # a fixture
 from tests.steps.published import whole  # noqa: F401  # a fixture
+from tests.steps.seeding import seeded  # noqa: F401  # a fixture
 from tests.steps.workspace import Workspace
 
 _numbers = itertools.count()
@@ -71,16 +75,27 @@ def training_key(server: Server) -> str:
     return member(server, "trainer", "member")
 
 
+@contextmanager
+def serve_copy(data: Path, folder: Path) -> Iterator[Server]:
+    shutil.copytree(data, folder / "server")
+    with serving(folder / "server") as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server")) as running:
+def shared_server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: F811
+    with serve_copy(seeded / "server", tmp_path_factory.mktemp("shared")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest,
+    seeded: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
     if getattr(request.module, "OWN_SERVER", False):
-        with serving(tmp_path_factory.mktemp("server")) as running:
+        with serve_copy(seeded / "server", tmp_path_factory.mktemp("own")) as running:
             yield running
     else:
         yield request.getfixturevalue("shared_server")
@@ -122,44 +137,37 @@ def results_by_server() -> dict[str, dict[str, Answer]]:
 
 
 @pytest.fixture
-def shared_results(server: Server, results_by_server: dict[str, dict[str, Answer]]) -> dict[str, Answer]:
+def shared_results(
+    server: Server,
+    seeded: Path,  # noqa: F811
+    results_by_server: dict[str, dict[str, Answer]],
+) -> dict[str, Answer]:
     """The results that tests share on this server, by name: each is made once."""
-    return results_by_server.setdefault(server.url, {})
+    if server.url not in results_by_server:
+        answers = json.loads((seeded / "answers.json").read_text(encoding="utf-8"))
+        results_by_server[server.url] = {
+            name: Answer(0, answer, None, seeded / name.partition("-")[0]) for name, answer in answers.items()
+        }
+    return results_by_server[server.url]
 
 
 @pytest.fixture
-def dataset(
-    step: Callable[..., Answer], shared_results: dict[str, Answer], collection: str, monkeypatch: pytest.MonkeyPatch
-) -> Answer:
+def dataset(step: Callable[..., Answer], shared_results: dict[str, Answer]) -> Answer:
     """The glyphs as a dataset version of the shared project, in which nothing else is done."""
-    if "dataset" not in shared_results:
-        monkeypatch.setenv("WANDB_PROJECT", "shared")
-        shared_results["dataset"] = step("build")
-    monkeypatch.setenv("WANDB_PROJECT", collection)
     return shared_results["dataset"]
 
 
+@pytest.fixture(scope="session")
+def keras_format() -> None:
+    """Import Keras. Each step runs the garbage collector, which would visit all of TensorFlow: 0.5 s of CPU."""
+    frameworks.load_format("keras").prepare()
+    gc.freeze()
+
+
 @pytest.fixture
-def model(
-    step: Callable[..., Answer],
-    dataset: Answer,
-    shared_results: dict[str, Answer],
-    collection: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[int], Answer]:
+def model(keras_format: None, shared_results: dict[str, Answer]) -> Callable[[int], Answer]:
     """A good model by its seed: `model(0)`, as a version of the shared project."""
-
-    def trained(seed: int) -> Answer:
-        if f"model-{seed}" not in shared_results:
-            monkeypatch.setenv("WANDB_PROJECT", "shared")
-            shared_results[f"model-{seed}"] = step(
-                "train", "--dataset", dataset["dataset"], "--seed", seed, "--epochs", 10
-            )
-            gc.freeze()  # each step runs the garbage collector, which would visit all of TensorFlow: 0.5 s of CPU
-        monkeypatch.setenv("WANDB_PROJECT", collection)
-        return shared_results[f"model-{seed}"]
-
-    return trained
+    return lambda seed: shared_results[f"model-{seed}"]
 
 
 @pytest.fixture
