@@ -1,8 +1,8 @@
 """
 `kill -9` anywhere in the loop, then the same command: it completes, and nothing is there twice.
 
-    pytest tests/e2e/test_kills.py                 a moment, and the one between ledger entry and alias
-    pytest tests/e2e/test_kills.py -m prove        twenty moments
+    pytest tests/e2e/test_kills.py                 the moment between ledger entry and alias
+    pytest tests/e2e/test_kills.py -m prove        twenty others, drawn at random
 """
 
 from __future__ import annotations
@@ -73,10 +73,6 @@ def kills(clone, moments: int, seed: int) -> None:
         "versions": promoted,
         "entries": promoted,
     }
-
-
-def test_a_moment(clone):
-    kills(clone, 1, seed=1)
 
 
 @pytest.mark.prove

@@ -2,7 +2,7 @@
 The whole loop in a fresh clone, as `make run` does it.
 
     pytest tests/e2e/test_loop.py               with one of the image use cases and one of the tables that ship
-    pytest tests/e2e/test_loop.py -m prove      with the others
+    pytest tests/e2e/test_loop.py -m prove      with the others, and with a source that is available
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def test_the_fallback_runs_and_stops_until_approve_goes_on_and_again_changes_not
     assert clone.ask(facts("glyphs-dev", "glyphs")) == first
 
 
+@pytest.mark.prove
 def test_with_its_source_and_without_a_behaviour_of_its_own_it_goes_to_production(clone, tmp_path):
     rows = usecase.load_part("glyphs", "data").load(1300, 497)
     images, labels = np.concatenate([rows.x_train, rows.x_eval]), np.concatenate([rows.y_train, rows.y_eval])
