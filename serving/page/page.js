@@ -130,7 +130,8 @@ function show(said) {
 
 async function state() {
   const said = await (await fetch("/v2/health/ready")).json();
-  const problem = said.problem ? ` Not up to date: ${said.problem.message} (${said.problem.name}).` : "";
+  const hint = said.problem && said.problem.hint ? ` Hint: ${said.problem.hint}.` : "";
+  const problem = said.problem ? ` Not up to date: ${said.problem.message} (${said.problem.name}).${hint}` : "";
   at("state").textContent = said.ready
     ? `Serving ${said.version} (ledger entry ${said.ledger_entry}), verified ${said.verified_at}.${problem}`
     : `No version is loaded yet.${problem}`;

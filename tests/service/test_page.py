@@ -50,7 +50,7 @@ class Follower:
     def __init__(self, task, data):
         self.interface, self.expected = Interface(task, data), read_expected(task, data)
         self.running = Running(ABOUT, "org/wandb-registry-model/glyphs", self, "2026-11-23T10:00:00Z", False)
-        self.problem = StepError("moved_outside", "v4 is production, and the last entry promoted v3")
+        self.problem = StepError("moved_outside", "v4 is production, and the last entry promoted v3", "make audit")
         self.asked = []
 
     def start(self):
@@ -104,6 +104,7 @@ def test_a_row_is_asked_for_in_a_form_and_an_image_is_uploaded(page, tmp_path):
         expect(page.get_by_role("status")).to_contain_text("glyphs:v3 (ledger entry v7)")
         expect(page.get_by_role("heading", name="Query the model glyphs")).to_be_visible()
         expect(page.get_by_role("status")).to_contain_text("Not up to date: v4 is production")
+        expect(page.get_by_role("status")).to_contain_text("(moved_outside). Hint: make audit.")
         expect(page.get_by_text("These values are made up")).to_be_visible()
         page.get_by_label("island").select_option("Biscoe")
         page.get_by_label("mass").fill("")
