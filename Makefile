@@ -67,8 +67,9 @@ help:
 	@echo 'make bench      measure the speed that the project claims'
 	@echo 'make lock       remake the locks from pyproject.toml: requirements.txt, requirements-dev.txt, the images'
 
+# To standard error, because a target's answer may go into a pipe: make audit | jq
 setup:
-	@sh runner/setup.sh
+	@sh runner/setup.sh >&2
 	@[ "$(MAKECMDGOALS)" != setup ] || [ -z "$$USE_CASE" ] || sh runner/setup.sh packages "$$USE_CASE"
 
 setup-dev:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,7 @@ def ask_both(case: Case, use: Use, choose: Choose) -> Answers:
     use: returns a version; a run's `use_artifact` also records the lineage in W&B.
     """
     production, trained, subject, settings = case.production, case.trained_by.datasets, case.subject, case.settings
+    use = cache(use)  # most models were trained on the dataset that judges them, and its manifest lists every picture
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows, rows_sha256 = datasets.fetch_eval(use(Reference.pin(case.dataset)), folder)

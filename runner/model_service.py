@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from runner.status import NOTHING_IN_PRODUCTION, say_what_waits
 
 PORT = 8100
 SERVING = "Serving "
+ASK_EVERY_S = 0.5
 
 
 def serve_model(options: Options, use_case: str, port: int) -> int:
@@ -25,7 +27,7 @@ def serve_model(options: Options, use_case: str, port: int) -> int:
     folder = options.folder
     if not options.own and not folder.server_data.is_dir():
         say("Nothing has run here yet. To begin: make run")
-        return 0
+        return 1
     if end_leftover(folder.service_record):
         say("stopped the service that an earlier runner left behind")
     if not 0 < port < 2**16:
@@ -63,7 +65,7 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
     """Say when another version answers, or why none does. Raise Interrupted, or ServerFailed if the service ends by
     itself.
     """
-    url, last_line = f"http://{HOST}:{port}", ""
+    url, last_line, asked = f"http://{HOST}:{port}", "", 0.0
     while True:
         if (code := child.read_code()) is not None:
             if not is_free(port):  # another program was faster
@@ -73,6 +75,10 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
             raise ServerFailed(
                 f"the service ended with exit code {code}{log}", f"its log is {options.folder.service_log}"
             )
+        options.stop.pause()
+        if time.monotonic() < asked + ASK_EVERY_S:
+            continue
+        asked = time.monotonic()
         if (state := _state(url)) and (line := _describe_state(state)) and line != last_line:
             say(line)
             if (state.get("problem") or {}).get("name") == NOTHING_IN_PRODUCTION:
@@ -82,7 +88,6 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
                 say(f"With curl: curl -s {url}/example | curl -s --data @- {url}/v2/models/{use_case}/infer")
                 say("Ctrl-C stops it.")
             last_line = line
-        options.stop.pause()
 
 
 def _describe_taken_port(options: Options, use_case: str, port: int) -> WrongUse:

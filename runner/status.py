@@ -63,7 +63,7 @@ def answer(options: Options, step: pipeline.Step, use_case: str, flags: pipeline
     """Run a step that changes nothing in W&B's registry, in the same place as `run`. Return its exit code."""
     if not options.own and not options.folder.server_data.is_dir():
         say_aside("Nothing has run here yet. To begin: make run")
-        return 0
+        return 0 if step == pipeline.AUDIT else 1
     with executors.open_quiet(options, quiet=False) as execute:
         outcome = execute(step, pipeline.build_flags(step, use_case, flags, {}))
     if not sys.stdout.isatty():  # on a terminal, the step's own lines on standard error say it

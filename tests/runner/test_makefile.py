@@ -56,7 +56,7 @@ def test_make_test_keeps_the_tests_of_a_file_on_one_worker(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("targets", "script"),
     [
-        (("run", "plan", "approve", "rollback", "status", "audit", "prune", "serve"), "runner/setup.sh"),
+        (("run", "plan", "approve", "rollback", "status", "audit", "prune", "serve"), "runner/setup.sh >&2"),
         (("test", "prove", "lint", "bench"), "runner/setup.sh dev"),
     ],
 )

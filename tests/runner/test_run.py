@@ -321,8 +321,9 @@ def test_rollback_without_a_name_waits_with_its_reason(checkout: Checkout) -> No
 
 def test_predict_gets_the_files_and_the_use_case_of_the_last_run(checkout: Checkout) -> None:
     flags = ("--input=rows.csv", "--output=answers.parquet")
-    assert "Nothing has run here yet" in checkout.runner("predict", *flags)[1]
-    assert "Nothing has run here yet" in checkout.runner("serve-model")[1]
+    for command in (["predict", *flags], ["serve-model"]):
+        code, output = checkout.runner(*command)
+        assert (code, output) == (1, "Nothing has run here yet. To begin: make run\n")
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     code, output = checkout.runner("predict", *flags)
     assert (code, given_to(checkout, "predict")) == (0, list(flags))
@@ -350,7 +351,8 @@ def test_on_a_terminal_an_answer_is_only_what_the_step_says(checkout: Checkout) 
 
 
 def test_audit_asks_the_embedded_server_and_passes_its_flags_and_exit_code_on(checkout: Checkout) -> None:
-    assert "Nothing has run here yet" in checkout.runner("audit")[1]
+    code, output = checkout.runner("audit")
+    assert (code, output) == (0, "Nothing has run here yet. To begin: make run\n")
     checkout.runner("run", "--use-case", "glyphs", APPROVE="ada")
     checkout.behave(audit={"result": {"findings": ["x"]}, "exit": 1})
     services = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
