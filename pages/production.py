@@ -90,7 +90,7 @@ def read_use_case(visit: Visit, name: str) -> UseCase:
     try:
         settings = config.load(name)
     except StepError as error:
-        return UseCase(name, problem=str(error))
+        return UseCase(name, problem=f"{error}; {error.hint}")
     own = records.has_project(visit, accounts.LOCAL_USER, f"{settings.project}{ledger.OWN_PROJECT}")
     written = records.read_entries(visit, ledger.list_names(accounts.LOCAL_USER, settings.project, name, has_own=own))
     readable = [entry for entry in written if ledger.is_readable(entry.content)]

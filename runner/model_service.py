@@ -65,7 +65,7 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
     """Say when another version answers, or why none does. Raise Interrupted, or ServerFailed if the service ends by
     itself.
     """
-    url, last_line, asked = f"http://{HOST}:{port}", "", 0.0
+    url, last_line, due_s = f"http://{HOST}:{port}", "", 0.0
     while True:
         if (code := child.read_code()) is not None:
             if not is_free(port):  # another program was faster
@@ -76,9 +76,9 @@ def _tell_until_ended(options: Options, child: Child, port: int, use_case: str) 
                 f"the service ended with exit code {code}{log}", f"its log is {options.folder.service_log}"
             )
         options.stop.pause()
-        if time.monotonic() < asked + ASK_EVERY_S:
+        if time.monotonic() < due_s:
             continue
-        asked = time.monotonic()
+        due_s = time.monotonic() + ASK_EVERY_S
         if (state := _state(url)) and (line := _describe_state(state)) and line != last_line:
             say(line)
             if (state.get("problem") or {}).get("name") == NOTHING_IN_PRODUCTION:

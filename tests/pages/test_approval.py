@@ -237,7 +237,8 @@ def test_home_says_what_is_wrong_with_a_config(loop: Loop, visitor: Visitor) -> 
     before = path.read_text()
     path.write_text(f"{before}\nnonsense = 1\n")
     try:
-        assert "usecases/remote/config.toml" in visitor.get("/")
+        page = visitor.get("/")
+        assert "usecases/remote/config.toml: approval.nonsense is not a key; allowed in [approval]: environment" in page
     finally:
         path.write_text(before)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests import own
+from tests.steps import published
+from tests.workflows.described import list_api_calls, wrong_in
 from tests.workflows.files import ROOT
 
 AT = "repos/acme/models"
@@ -72,11 +74,14 @@ class GitHub:
     def state(self, state):
         self.state_file.write_text(json.dumps(state))
 
+    def calls(self):
+        """Return the calls so far."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        return [json.loads(line) for line in lines]
+
     def changes(self):
         """Return the calls so far that change something."""
-        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
-        rows = [json.loads(line) for line in lines]
-        return [row for row in rows if row["words"][0] != "api" or "--method" in row["words"]]
+        return [row for row in self.calls() if row["words"][0] != "api" or "--method" in row["words"]]
 
     def environ(self):
         return {
@@ -121,7 +126,12 @@ class GitHub:
 
 @pytest.fixture
 def github(tmp_path):
-    return GitHub(tmp_path)
+    """A repository. At the end, each call must be one that GitHub describes, where its description is at hand."""
+    repository = GitHub(tmp_path)
+    yield repository
+    if description := published.load():
+        calls = list_api_calls(repository.calls())
+        assert [wrong for call in calls for wrong in wrong_in(description, *call)] == []
 
 
 def is_set_up(github):

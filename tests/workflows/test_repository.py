@@ -7,19 +7,16 @@ Set up a repository, and report what it lacks: the real script with a `gh` that 
 from __future__ import annotations
 
 import copy
-import json
 import re
 import shutil
 import subprocess
 
-import jsonschema
-
 from tests import own
 from tests.steps.published import whole
 from tests.workflows.acting import others_actions
-from tests.workflows.differences import DIFFERENCES
+from tests.workflows.described import described, list_api_calls, wrong_in
 from tests.workflows.files import ROOT
-from tests.workflows.repository import AT, FRESH, KEYS, github, good, is_set_up, policies, production, ruled
+from tests.workflows.repository import AT, KEYS, github, good, is_set_up, policies, production, ruled
 from tools.github.actions import OTHERS_ACTIONS
 
 __all__ = ["github", "good", "whole"]  # fixtures
@@ -197,56 +194,14 @@ def test_make_passes_on_what_is_said_and_no_shell_reads_it(github, good):
 
 
 # --- checked against GitHub's description of its API ---------------------------------------------------------------
-def described(whole, path):
-    """Return the description's path that matches a call's path: a literal segment counts more than a placeholder."""
-    segments = path.partition("?")[0].strip("/").split("/")
-    fits = [
-        template
-        for template in whole["paths"]
-        if len(parts := template.strip("/").split("/")) == len(segments)
-        and all(part == word or part.startswith("{") for part, word in zip(parts, segments, strict=True))
-    ]
-    assert fits, f"GitHub has no {path}"
-    return min(fits, key=lambda template: template.count("{"))
+def test_a_setup_calls_what_github_describes(github, whole):
+    """The fixture `github` compares the calls of every test."""
+    calls = list_api_calls(is_set_up(github).calls())
+    assert len({(method, described(whole, path)) for method, path, _ in calls}) >= 20
 
 
-def wrong_in(whole, method, path, body):
-    """Return how a call contradicts GitHub's description."""
-    operation = whole["paths"][described(whole, path)].get(method.lower())
-    if operation is None:
-        return [f"{method} {path} is not described"]
-    if body is None:
-        return []
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    if "$ref" in schema:
-        schema = whole["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
-    # GitHub accepts `can_admins_bypass`, but its description lacks it: google/go-github#2725.
-    body = {name: value for name, value in body.items() if name != "can_admins_bypass"}
-    unknown = [f"{name} is not described" for name in body.keys() - schema["properties"].keys()]
-    validator = jsonschema.Draft7Validator(schema | {"components": whole["components"]})
-    return unknown + [error.message for error in validator.iter_errors(body)]
-
-
-def test_every_call_is_one_that_github_describes(github, good, whole):
-    """This covers every call of a setup, of the fixes of all differences, and of the queries before them."""
-    github.state = FRESH
-    is_set_up(github)
-    for spoil, _ in DIFFERENCES.values():
-        state = copy.deepcopy(good)
-        spoil(state)
-        github.state = state
-        github.run("setup", "acme/models")
-    calls = [json.loads(line) for line in github.calls_file.read_text().splitlines()]
-    looked_at = set()
-    for call in calls:
-        args = call["words"]
-        if args[0] != "api":
-            continue
-        method, path = (args[2], args[3]) if args[1] == "--method" else ("GET", args[1])
-        body = json.loads(call["given"]) if args[-1] == "-" else None
-        assert wrong_in(whole, method, path, body) == []
-        looked_at.add((method, described(whole, path)))
-    assert len(looked_at) >= 20
+def test_a_call_that_github_does_not_describe_is_named(whole):
+    assert wrong_in(whole, "PUT", f"{AT}/environments/production", {"prevent_self_review": True}) == []
     assert wrong_in(whole, "PUT", f"{AT}/environments/production", {"prevent_self_reviews": True})
     assert wrong_in(whole, "PUT", f"{AT}/environments/production", {"prevent_self_review": "yes"})
     assert wrong_in(whole, "PATCH", f"{AT}/rulesets/40", {})
