@@ -39,8 +39,9 @@ from modelgate.gate.policy import POLICIES, Policy
 from modelgate.gate.rules import Outcome
 from modelgate.gate.scores import Scores
 from modelgate.predictions import Subject
-from modelgate.promotion import approval, changes, evaluation, ledger
+from modelgate.promotion import changes, evaluation, ledger
 from modelgate.promotion import evidence as form
+from modelgate.promotion.approval import pulls, reviewer
 from modelgate.promotion.evidence import Evidence, Named
 from modelgate.promotion.ledger import Entry
 from modelgate.text import to_line
@@ -187,8 +188,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 2) has this been judged before? On GitHub nothing is reused: every version is judged there, by code that
     # reviewers can see.
-    github = approval.read_context(settings.approval.environment)
-    git = form.parse_git(args.commit, approval.commit())
+    github = reviewer.read_context(settings.approval.environment)
+    git = form.parse_git(args.commit, pulls.commit())
     inputs = fingerprint_inputs(case, args.commit, images, github)
     description = describe_case(case, args.commit, git, images, github)
     changed = list_changes(case, description)

@@ -27,9 +27,10 @@ from modelgate import config, datasets, frameworks
 from modelgate.cli import StepParser, emit, log, run_guarded
 from modelgate.errors import StepError
 from modelgate.gate import rules, scores
-from modelgate.promotion import approval, evaluation, ledger, notifications
+from modelgate.promotion import evaluation, ledger, notifications
 from modelgate.promotion import evidence as form
-from modelgate.promotion.approval import Approval
+from modelgate.promotion.approval import ways
+from modelgate.promotion.approval.approver import Approval, Model
 from modelgate.promotion.evidence import Dataset, Evidence, Named
 from modelgate.promotion.ledger import Entry, Promoters
 from modelgate.text import to_line
@@ -56,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--approval",
-        choices=approval.WAYS,
+        choices=ways.WAYS,
         help="ask GitHub who approved: the reviewer of this workflow run, or of the pull request that was merged",
     )
     parser.add_argument(
@@ -259,7 +260,7 @@ class Judged:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     reference = Reference.parse(args.evidence, "--evidence")
-    approval.check_flags(args.approver, args.approval)
+    ways.check_flags(args.approver, args.approval)
     settings = config.load(args.use_case)
     api = client.connect()
     source = client.get(api, reference, "--evidence")
@@ -268,8 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # 1) the evidence is valid, and someone approved it
     judged = verify_evidence(api, source, settings, args, entries)
-    model = approval.Model(settings.name, settings.approval.environment, settings.gate.self_approval)
-    approved = approval.check(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
+    model = Model(settings.name, settings.approval.environment, settings.gate.self_approval)
+    approved = ways.check(args.approver, args.approval, judged.as_json, model, in_browser=args.in_browser)
 
     # 2) what the ledger and the registry say now
     content = build_entry(judged, approved, args.reason, client.get_account(api))

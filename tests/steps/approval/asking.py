@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from modelgate.errors import StepError
-from modelgate.promotion import approval
+from modelgate.promotion.approval import ways
+from modelgate.promotion.approval.approver import Model
 from tests.steps.github import TOKEN, evidence
 
 
 def model(environment="production", self_approval=False):
-    return approval.Model("glyphs", environment, self_approval)
+    return Model("glyphs", environment, self_approval)
 
 
 def check_approval(method="github", of=None, **changes):
-    approval.check_flags(None, method)
-    return approval.check(None, method, of or evidence(), model(**changes))
+    ways.check_flags(None, method)
+    return ways.check(None, method, of or evidence(), model(**changes))
 
 
 def refused(method="github", **arguments):

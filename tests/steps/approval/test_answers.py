@@ -13,8 +13,7 @@ import time
 import pytest
 
 from modelgate.errors import StepError
-from modelgate.promotion import approval
-from modelgate.promotion.approval import api
+from modelgate.promotion.approval import api, reviewer
 from modelgate.text import to_line
 from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import PULLS, REVIEWS, RUN, TOKEN, approved, pull, review
@@ -78,7 +77,7 @@ def test_github_that_is_not_there(github, monkeypatch, scheme):
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GITHUB_API_URL", f"{scheme}://127.0.0.1:{probe.getsockname()[1]}/api/v3/")
         with pytest.raises(StepError) as stopped:
-            approval.read_context("production")
+            reviewer.read_context("production")
     assert (stopped.value.name, stopped.value.exit_code) == ("github_unreachable", 3)
 
 

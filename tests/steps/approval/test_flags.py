@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from modelgate.errors import StepError
-from modelgate.promotion import approval
+from modelgate.promotion.approval import ways
+from modelgate.promotion.approval.approver import Approval
 from tests.approvers import NAMES, NO_NAMES
 from tests.steps.approval.asking import model
 
@@ -33,22 +34,22 @@ def test_flags_that_approve_nothing_here(monkeypatch, on_github, approver, metho
     if on_github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with pytest.raises(StepError) as stopped:
-        approval.check_flags(approver, method)
+        ways.check_flags(approver, method)
     assert (stopped.value.name, stopped.value.exit_code) == (name, code)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_approves_on_a_machine_of_ones_own(monkeypatch, name):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    approval.check_flags(name, None)
-    assert approval.check(f"{name} ", None, {}, model()) == approval.Approval(name.replace("\u200c", " "), "name")
+    ways.check_flags(name, None)
+    assert ways.check(f"{name} ", None, {}, model()) == Approval(name.replace("\u200c", " "), "name")
 
 
 @pytest.mark.parametrize("text", NO_NAMES)
 def test_a_line_for_a_shell_is_not_a_name(monkeypatch, text):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     with pytest.raises(StepError) as stopped:
-        approval.check_flags(text, None)
+        ways.check_flags(text, None)
     assert (stopped.value.name, stopped.value.exit_code) == ("approver_not_a_name", 2)
     assert str(stopped.value).isprintable()
 
@@ -56,5 +57,5 @@ def test_a_line_for_a_shell_is_not_a_name(monkeypatch, text):
 def test_a_name_without_end_is_not_repeated_in_full(monkeypatch):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     with pytest.raises(StepError) as stopped:
-        approval.check_flags("a" * 10_000, None)
+        ways.check_flags("a" * 10_000, None)
     assert len(str(stopped.value)) < 300

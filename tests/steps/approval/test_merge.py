@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modelgate.promotion import approval
 from modelgate.promotion.approval import api, merge
+from modelgate.promotion.approval.approver import Approval
 from runner import images
 from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import (
@@ -38,7 +38,7 @@ from tests.workflows.files import workflows
 
 def test_a_review_of_what_was_merged_approves(github):
     github.answers[REVIEWS] = [review("bob", body="Ship\x1b[2J it.")]
-    assert check_approval("merge") == approval.Approval(
+    assert check_approval("merge") == Approval(
         "bob", "merge", "Ship [2J it.", f"https://github.com/{REPOSITORY}/pull/7#pullrequestreview-1"
     )
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pytest
 
 from modelgate.errors import StepError
-from modelgate.promotion import approval
+from modelgate.promotion.approval.approver import Approval
 from tests.steps.approval.asking import check_approval, refused
 from tests.steps.github import REPOSITORY, RUN, THIS_RUN, approved, evidence, workflow_run
 
 
 def test_a_reviewer_approves_this_attempt(github):
     github.answers[RUN] = [approved("bob", "Fine\x1b[2J‮ by me")]
-    assert check_approval() == approval.Approval(
+    assert check_approval() == Approval(
         "bob", "github", "Fine [2J by me", f"https://github.com/{REPOSITORY}/actions/runs/4711/attempts/2"
     )
 
