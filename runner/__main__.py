@@ -27,6 +27,7 @@ from pathlib import Path
 
 from modelgate import config
 from modelgate.errors import StepError
+from modelgate.text import shorten_name
 from runner import approval, engine, environment, executors, images, loop, pipeline, status, typed
 from runner.errors import Busy, Interrupted, RunnerError, StepExplained, WrongUse, format_hint
 from runner.flags import STEP_FLAGS, parse_args
@@ -117,7 +118,7 @@ def serve(options: Options) -> int:
             say("  This link works once, within 5 minutes. For a new one, run make serve in another terminal.")
         for waits in [] if options.docker else options.folder.state().list_pending():
             page = f"{server.url}/-/approval?use_case={waits['use_case']}"
-            say(f"{waits['version'].rpartition('/')[2]} waits for your approval: {page}")
+            say(f"{shorten_name(waits['version'])} waits for your approval: {page}")
         say(f"The API key is in {options.folder.key_file}")
         say(f"For your own client: export WANDB_BASE_URL={server.url} WANDB_API_KEY=$(cat {options.folder.key_file})")
         say("Ctrl-C stops the server. Its data is kept.")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from modelgate.text import shorten_name
 from runner import executors, typed
 from runner.embedded import HOST, LOG_LINES, is_free
 from runner.errors import Interrupted, ServerFailed, WrongUse, format_hint
@@ -100,7 +101,7 @@ def _describe_state(state: Mapping[str, Any]) -> str:
     message = problem["message"] + format_hint(problem["hint"]) if problem else ""
     reason = f"; not up to date: {message}" if problem else ""
     if state["ready"]:
-        return f"{SERVING}{state['version'].rpartition('/')[2]} (ledger entry {state['ledger_entry']}){reason}"
+        return f"{SERVING}{shorten_name(state['version'])} (ledger entry {state['ledger_entry']}){reason}"
     return f"Not answering yet: {message}" if problem else ""
 
 

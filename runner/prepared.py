@@ -101,7 +101,9 @@ def main() -> None:
 def fork_for_each(orders: Iterable[str], answers: int) -> None:
     """Run each step in a fork of this process."""
     interpreter = os.getpid()
-    folders = [item for item in gc.get_objects() if isinstance(item, TemporaryDirectory)]
+    imported = [item for item in gc.get_objects() if isinstance(item, (TemporaryDirectory, random.Random))]
+    folders = [item for item in imported if isinstance(item, TemporaryDirectory)]
+    seed_in_each_fork(item for item in imported if isinstance(item, random.Random))
     keep_what_is_imported()
     early: dict[str, Early] = {}
     try:
@@ -222,17 +224,16 @@ def import_sdk() -> subprocess.Popen[bytes] | None:
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(start_service)
         import_all(QUESTIONS)
-    seed_in_each_fork()
     return starting.result()
 
 
-def seed_in_each_fork() -> None:
+def seed_in_each_fork(generators: Iterable[random.Random]) -> None:
     """
     Give each fork its own random numbers. A generator that an import made would draw the same in all of them.
 
     The SDK makes the ids of versions with one; only newer releases seed it again by themselves (0.24.2 does not).
     """
-    for generator in [item for item in gc.get_objects() if isinstance(item, random.Random)]:
+    for generator in generators:
         os.register_at_fork(after_in_child=generator.seed)
 
 

@@ -235,6 +235,12 @@ def select_all(db: sqlite3.Connection, kind: type[R], where: str = "", *values: 
     return [kind(*row) for row in db.execute(_select(kind) + where, values)]
 
 
+def select_each(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> Iterator[R]:
+    """Yield the same rows, so that only one is in memory at a time."""
+    for row in db.execute(_select(kind) + where, values):
+        yield kind(*row)
+
+
 def select_one(db: sqlite3.Connection, kind: type[R], where: str, *values: Any) -> R | None:
     row = db.execute(_select(kind) + where, values).fetchone()
     return None if row is None else kind(*row)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from modelgate_server.store.db import select_all, select_one
+from modelgate_server.store.db import select_all, select_each, select_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,10 @@ def walk(db: sqlite3.Connection, artifact_id: int, folder: str) -> Iterator[Entr
     """
     Yield the files of a version whose paths begin with `folder`, by path, so that only one is in memory at a time.
     """
-    columns = "artifact_id, path, digest, md5, ref, size"
-    sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND path >= ? ORDER BY path"  # noqa: S608  our own text
-    for row in db.execute(sql, (artifact_id, folder)):
-        if not row[1].startswith(folder):
+    for entry in select_each(db, Entry, "WHERE artifact_id = ? AND path >= ? ORDER BY path", artifact_id, folder):
+        if not entry.path.startswith(folder):
             return
-        yield Entry(*row)
+        yield entry
 
 
 def walk_changed(db: sqlite3.Connection, artifact_id: int, other_id: int) -> Iterator[Entry]:
@@ -51,10 +49,9 @@ def walk_changed(db: sqlite3.Connection, artifact_id: int, other_id: int) -> Ite
     Yield the files of a version that another does not have with the same bytes, by path, so that only one is in memory
     at a time.
     """
-    columns = "artifact_id, path, digest, md5, ref, size"
     other = "SELECT digest FROM entries AS other WHERE other.artifact_id = ? AND other.path = entries.path"
-    sql = f"SELECT {columns} FROM entries WHERE artifact_id = ? AND digest IS NOT ({other}) ORDER BY path"  # noqa: S608
-    yield from (Entry(*row) for row in db.execute(sql, (artifact_id, other_id)))
+    where = f"WHERE artifact_id = ? AND digest IS NOT ({other}) ORDER BY path"
+    return select_each(db, Entry, where, artifact_id, other_id)
 
 
 def has_blob(db: sqlite3.Connection, collection_id: int, md5: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelgate.promotion.ledger import Entry
-from modelgate.text import to_line
+from modelgate.text import shorten_name, to_line
 
 EVENT = "model-promoted"
 _PAGE = re.compile(r"https?://[\w.:/?&=%~#+-]{1,500}", re.ASCII)
@@ -64,7 +64,7 @@ class Message:
         before = f", in place of {content['from']['name'].rpartition(':')[2]}" if content["from"] else ""
         action = "rolled back to" if self.is_rollback else "promoted"
         lines = [
-            f"{self.use_case}: {action} {content['to']['name'].rpartition('/')[2]}{before}",
+            f"{self.use_case}: {action} {shorten_name(content['to']['name'])}{before}",
             f"approved by {content['approver']}, ledger entry v{self.entry.number}, digest {content['to']['digest']}",
         ]
         return [to_line(line) for line in (*lines, content["reason"]) if line]
