@@ -259,7 +259,8 @@ def test_an_automation_proposes_a_version_and_a_forged_one_promotes_nothing(seco
 
 def test_a_re_run_of_all_jobs_asks_again_and_is_promoted(second, workspace, yes):
     """It is another attempt of the same workflow run, with a report of the same name."""
-    name = second.outputs["link"]["version"]
+    versions = (second.outputs["link"]["version"], f"{REGISTRY}:v0")  # an earlier test may have moved production
+    name = next(name for name in versions if name.rpartition(":")[2] not in workspace.production())
     inputs = {"use_case": "letters", "version": name, "reason": "Nobody looked.", "policy": "no_worse"}
     first = workspace.act("workflow_dispatch", workflow="promote.yml", inputs=inputs)
     assert refused(workspace, first, "no_approval"), first.job_logs["promote"]
