@@ -32,6 +32,7 @@ ROOMS = (
     "requirements.txt",
     "pyproject.toml",
 )
+UNFINISHED = shutil.ignore_patterns("*.pyc.*")  # bytecode that another process is writing
 
 
 def install() -> None:
@@ -43,15 +44,19 @@ def install() -> None:
 def install_in(root: Path) -> None:
     """Replace the use cases of a clone with them."""
     shutil.rmtree(root / "usecases", ignore_errors=True)
-    shutil.copytree(FOLDER, root / "usecases", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(FOLDER, root / "usecases", ignore=UNFINISHED)
 
 
 def clone(root: Path, rooms: tuple[str, ...] = ROOMS) -> Path:
-    """Copy this repository's packages, with these use cases, into an empty or missing folder."""
+    """
+    Copy this repository's packages, with these use cases, into an empty or missing folder.
+
+    Their bytecode comes along: otherwise the first process in each clone compiles everything that it imports.
+    """
     root.mkdir(parents=True, exist_ok=True)
     for name in rooms:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, root / name, ignore=UNFINISHED)
         else:
             shutil.copy(ROOT / name, root / name)
     install_in(root)

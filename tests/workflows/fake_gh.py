@@ -1,37 +1,97 @@
 """
-A `gh` that keeps a repository's settings in a file instead of asking GitHub, and records every call. Run as `gh`.
+A `gh` that answers from a repository's settings in memory instead of asking GitHub, and records every call.
 
-GH_STATE: the settings, path to answer. GH_CALLS: the calls, one JSON object per line. The settings change as on GitHub,
-so that later queries see it. Answers have the shape of GitHub's published API.
+The program `gh` passes its words and its standard input on to this process, which answers: a thousand starts of Python
+would take half a minute. The settings map a path to its answer and change as on GitHub, so that later queries see it.
+Answers have the shape of GitHub's published API.
 """
 
+from __future__ import annotations
+
+import contextlib
 import json
-import os
-import sys
+import shutil
+import socket
+import socketserver
+import threading
+from pathlib import Path
 
-# The tests start this a thousand times, so it imports no more than it needs.
-STATE = os.environ["GH_STATE"]
+# Every text ends with a NUL: first the number of words, the words, the input; then the exit code and both outputs.
+PROGRAM = """#!{bash}
+LC_ALL=C
+[ -t 0 ] || IFS= read -r -d "" given
+exec 3<>/dev/tcp/127.0.0.1/{port}
+printf "%s\\0" "$#" "$@" "$given" >&3
+IFS= read -r -d "" code <&3
+IFS= read -r -d "" output <&3
+IFS= read -r -d "" errors <&3
+printf "%s" "$output"
+printf "%s" "$errors" >&2
+exit "$code"
+"""
 
 
-def main(args):
-    stdin = "" if sys.stdin.isatty() else sys.stdin.read()
-    with open(os.environ["GH_CALLS"], "a", encoding="utf-8") as calls:  # noqa: PTH123
-        calls.write(json.dumps({"words": args, "given": stdin}) + "\n")
-    with open(STATE, encoding="utf-8") as file:  # noqa: PTH123
-        state = json.load(file)
-    if state.get("down"):
-        sys.exit("error connecting to api.github.com")
-    if state.get("logged_out"):
-        print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
-        print("Alternatively, populate the GH_TOKEN environment variable with a token.", file=sys.stderr)
-        return 4
-    if args[0] == "api" and "--method" not in args:
-        path, _, query = args[1].partition("?")
-        return answer(page(state.get(path, 404), dict(pair.split("=") for pair in query.split("&") if pair)))
-    change(state, args, json.loads(stdin) if args[-2:] == ["--input", "-"] else stdin)
-    with open(STATE, "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump(state, file)
-    return 0
+class FakeGH(socketserver.TCPServer):
+    """Answers the program `gh` in a folder until it is closed."""
+
+    def __init__(self, folder: Path, state):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.state, self.calls = state, []
+        program = folder / "gh"
+        program.write_text(PROGRAM.format(bash=shutil.which("bash"), port=self.server_address[1]))
+        program.chmod(0o755)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        with contextlib.suppress(OSError):  # macOS does not support this for a listening socket
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.shutdown()
+        self.server_close()
+
+    @property
+    def state(self):
+        return json.loads(self._state)
+
+    @state.setter
+    def state(self, state):
+        self._state = json.dumps(state)
+
+    def call(self, args, given):
+        """Return the exit code, the output and the errors of a call."""
+        self.calls.append({"words": args, "given": given})
+        state = self.state
+        if state.get("down"):
+            return 1, "", "error connecting to api.github.com\n"
+        if state.get("logged_out"):
+            lines = ("To get started with GitHub CLI, please run:  gh auth login",)
+            lines += ("Alternatively, populate the GH_TOKEN environment variable with a token.",)
+            return 4, "", "".join(f"{line}\n" for line in lines)
+        if args[0] == "api" and "--method" not in args:
+            path, _, query = args[1].partition("?")
+            return answer(page(state.get(path, 404), dict(pair.split("=") for pair in query.split("&") if pair)))
+        try:
+            change(state, args, json.loads(given) if args[-2:] == ["--input", "-"] else given)
+        except Refusal as refusal:
+            return 1, "", f"gh: {refusal}\n"
+        self.state = state
+        return 0, "", ""
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        words = [self.read() for _ in range(int(self.read()))]
+        answered = self.server.call(words, self.read())
+        self.wfile.write("".join(f"{text}\0" for text in answered).encode())
+
+    def read(self):
+        text = bytearray()
+        while (byte := self.rfile.read(1)) not in (b"\0", b""):
+            text += byte
+        return text.decode()
+
+
+class Refusal(Exception):
+    """GitHub's answer to a change that it does not make."""
 
 
 def page(content, query):
@@ -49,13 +109,10 @@ def page(content, query):
 
 def answer(content):
     if isinstance(content, str):
-        print(f"gh: {content}", file=sys.stderr)
-        return 1
+        return 1, "", f"gh: {content}\n"
     if isinstance(content, int):
-        print(f"gh: it says {content} (HTTP {content})", file=sys.stderr)
-        return 1
-    print(json.dumps(content))
-    return 0
+        return 1, "", f"gh: it says {content} (HTTP {content})\n"
+    return 0, f"{json.dumps(content)}\n", ""
 
 
 def change(state, args, body):
@@ -67,7 +124,7 @@ def change(state, args, body):
         return
     method, path = args[2], args[3]
     if state.get("refuses") == path:
-        sys.exit(f"gh: Validation Failed, in {json.dumps(body)} (HTTP 422)")
+        raise Refusal(f"Validation Failed, in {json.dumps(body)} (HTTP 422)")
     if path.rpartition("/")[0].endswith("/environments"):
         reviewers = [
             {"type": reviewer["type"], "reviewer": {"id": reviewer["id"]}} for reviewer in body.get("reviewers") or []
@@ -91,7 +148,7 @@ def change(state, args, body):
     elif path.endswith("/rulesets"):
         rows = state.setdefault(path, [])
         if body["name"] in [row["name"] for row in rows]:
-            sys.exit("gh: Validation Failed: Name must be unique (HTTP 422)")
+            raise Refusal("Validation Failed: Name must be unique (HTTP 422)")
         rows.append({"id": 40 + len(rows), "name": body["name"]})
         state[path.replace("/rulesets", "/rules/branches/main")] = body["rules"]
     elif "/rulesets/" in path:
@@ -107,7 +164,3 @@ def change(state, args, body):
         state[repository]["default_branch"] = body["new_name"]
     else:
         state[path] = state.get(path, {}) | body
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,7 @@
-"""The settings of a repository on GitHub, in a file that our fake `gh` reads and changes."""
+"""The settings of a repository on GitHub, which our fake `gh` answers from and changes."""
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import shutil
@@ -16,7 +15,7 @@ import pytest
 from tests import own
 from tests.steps import published
 from tests.workflows.described import list_api_calls, wrong_in
-from tests.workflows.files import ROOT
+from tests.workflows.fake_gh import FakeGH
 
 AT = "repos/acme/models"
 KEYS = {"WANDB_API_KEY": "k1-" + "a" * 37, "WANDB_PROMOTE_KEY": "k2-" + "b" * 37}
@@ -52,43 +51,34 @@ FRESH = {
 
 
 class GitHub:
-    """The settings, and the calls of `gh`."""
+    """A clone of this repository, and its settings on GitHub."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        self.state_file, self.calls_file = folder / "state.json", folder / "calls.jsonl"
-        (folder / "bin").mkdir()
-        gh = folder / "bin" / "gh"
-        gh.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {ROOT}/tests/workflows/fake_gh.py "$@"\n')
-        gh.chmod(0o755)
-        self.state = FRESH
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.gh = FakeGH(self.bin, FRESH)
         self.output = ""
         self.clone = own.clone(folder / "clone", ("tools", "Makefile"))
         shutil.rmtree(self.clone / "usecases/remote")  # one use case, whose environment is `production`
 
     @property
     def state(self):
-        return json.loads(self.state_file.read_text())
+        return self.gh.state
 
     @state.setter
     def state(self, state):
-        self.state_file.write_text(json.dumps(state))
+        self.gh.state = state
 
     def calls(self):
-        """Return the calls so far."""
-        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
-        return [json.loads(line) for line in lines]
+        """Return the calls of `gh` so far."""
+        return list(self.gh.calls)
 
     def changes(self):
         """Return the calls so far that change something."""
         return [row for row in self.calls() if row["words"][0] != "api" or "--method" in row["words"]]
 
     def environ(self):
-        return {
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "GH_STATE": str(self.state_file),
-            "GH_CALLS": str(self.calls_file),
-        }
+        return {"PATH": f"{self.bin}:{os.environ['PATH']}"}
 
     def run(self, *args, **environ):
         done = subprocess.run(
@@ -129,6 +119,7 @@ def github(tmp_path):
     """A repository. At the end, each call must be one that GitHub describes, where its description is at hand."""
     repository = GitHub(tmp_path)
     yield repository
+    repository.gh.close()
     if description := published.load():
         calls = list_api_calls(repository.calls())
         assert [wrong for call in calls for wrong in wrong_in(description, *call)] == []
@@ -156,4 +147,6 @@ def ruled(state):
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     """The settings of a repository that lacks nothing."""
-    return is_set_up(GitHub(tmp_path_factory.mktemp("good"))).state
+    repository = is_set_up(GitHub(tmp_path_factory.mktemp("good")))
+    repository.gh.close()
+    return repository.state

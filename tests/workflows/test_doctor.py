@@ -1,5 +1,5 @@
 """
-What a repository lacks, reported by the real script with a `gh` that keeps the settings in a file.
+What a repository lacks, reported by the real script with a `gh` that plays GitHub.
 
     pytest tests/workflows/test_doctor.py
 """

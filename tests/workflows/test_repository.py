@@ -1,5 +1,5 @@
 """
-Set up a repository, and report what it lacks: the real script with a `gh` that keeps the settings in a file.
+Set up a repository, and report what it lacks: the real script with a `gh` that plays GitHub.
 
     pytest tests/workflows/test_repository.py
 """
