@@ -1,6 +1,7 @@
 """Start the embedded server as a real process, as a person would, and wait until it answers."""
 
 import itertools
+import multiprocessing
 import os
 import random
 import signal
@@ -10,11 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+
+from tests import served
 
 ROOT = Path(__file__).parents[1]
 KEY = "local-" + "0123456789abcdef" * 2 + "01234567"
@@ -23,6 +28,9 @@ DEADLINE_S = 120.0
 # Lower than the ports that the system chooses, higher than those that a browser refuses; each worker has its own.
 PORTS = range(11_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
 _next_port = itertools.count(random.randrange(len(PORTS)))
+# Most servers are forks of an interpreter that has imported everything, because a new one takes 0.5 s of CPU for that.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([served.__name__])
 
 
 @dataclass(frozen=True)
@@ -32,21 +40,39 @@ class Server:
     url: str
     key: str
     data: Path
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkServerProcess"
     log: Path
 
     @property
     def pid(self) -> int:
+        assert self.process.pid
         return self.process.pid
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
+    @property
+    def runs(self) -> bool:
+        return (self.process.poll() if isinstance(self.process, subprocess.Popen) else self.process.exitcode) is None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.runs:
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int:
+        """Return how it ended, as subprocess does; raise subprocess.TimeoutExpired."""
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.wait(seconds)
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            raise subprocess.TimeoutExpired("modelgate_server", seconds)
+        return self.process.exitcode
+
     def kill(self) -> None:
         """`kill -9`, as a crash or the out-of-memory killer would."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(60)
+        self.send_signal(signal.SIGKILL)
+        self.wait(60)
 
 
 def free_port() -> int:
@@ -113,31 +139,40 @@ def serving(
     """
     port = port or free_port()
     log = data.parent / f"{data.name}.log"
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "modelgate_server", "--data", str(data), "--port", str(port), *flags],
-            cwd=ROOT,
-            env={
-                **environment,
-                "MODELGATE_SERVER_KEY": key,
-                **({"PYTHONPATH": f"{python_path}:{ROOT}"} if python_path else {}),
-            },
-            stdout=sink,
-            stderr=sink,
-        )
+    argv = ["--data", str(data), "--port", str(port), *flags]
+    environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    environ["MODELGATE_SERVER_KEY"] = key
+    process = _start(argv, environ, python_path, log) if python_path else _fork(argv, environ, log)
     server = Server(f"http://127.0.0.1:{port}", key, data, process, log)
     try:
         deadline = time.monotonic() + DEADLINE_S
         while not healthy(server.url):
-            if process.poll() is not None or time.monotonic() > deadline:
+            if not server.runs or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{log.read_text()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
         yield server
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                server.kill()
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _fork(argv: list[str], environ: Mapping[str, str], log: Path) -> ForkServerProcess:
+    with chdir(ROOT):  # where the interpreter finds what it imports
+        forkserver.ensure_running()
+    process = _FORKS.Process(target=served.run, args=(argv, environ, log), daemon=True)
+    process.start()
+    return process
+
+
+def _start(argv: list[str], environ: Mapping[str, str], python_path: Path, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-m", "modelgate_server", *argv],
+            cwd=ROOT,
+            env={**environ, "PYTHONPATH": f"{python_path}:{ROOT}"},
+            stdout=sink,
+            stderr=sink,
+        )

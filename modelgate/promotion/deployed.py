@@ -204,7 +204,9 @@ def _require_bytes(artifact: Artifact, entry: Entry, sha256: str) -> None:
 
 def _refuse_nothing(collection: str) -> StepError:
     message = f"nothing is in production for {collection}"
-    return StepError("nothing_in_production", message, "promote a version first: make run")
+    return StepError(
+        "nothing_in_production", message, "approve the version that waits (make approve), or train one (make run)"
+    )
 
 
 # --- what a service reports ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,11 @@ def empty(tmp_path: Path) -> Iterator[str]:
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "ip", "docker-registry"))):
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse("an engine of its own needs root, dockerd and ip; the registry needs docker-registry")
-    address = f"unix://{tmp_path}/engine.sock"
+    sockets = tempfile.mkdtemp(prefix="engine-")  # the path of a socket may have 107 characters; `tmp_path` is longer
+    address = f"unix://{sockets}/engine.sock"
     subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
     command = ["dockerd", "--host", address, f"--bridge={BRIDGE}", "--iptables=false", "--pidfile", f"{tmp_path}/pid"]
-    command += ["--data-root", f"{tmp_path}/data", "--exec-root", f"{tmp_path}/exec"]
+    command += ["--data-root", f"{tmp_path}/data", "--exec-root", f"{sockets}/exec"]
     with (tmp_path / "engine.log").open("wb") as log:
         try:
             subprocess.run(["ip", "address", "add", ADDRESS, "dev", BRIDGE], check=True)
@@ -56,6 +58,7 @@ def empty(tmp_path: Path) -> Iterator[str]:
                 engine.wait(60)
         finally:
             subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
+            shutil.rmtree(sockets, ignore_errors=True)
 
 
 @pytest.fixture

@@ -128,9 +128,15 @@ def clean_environment(home: Path) -> Mapping[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Clone]:
-    path = own.clone(tmp_path / "clone")
-    (tmp_path / "home").mkdir()
-    copy = Clone(path, dict(clean_environment(tmp_path / "home")))
+    with make_clone(tmp_path) as copy:
+        yield copy
+
+
+@contextmanager
+def make_clone(folder: Path) -> Iterator[Clone]:
+    path = own.clone(folder / "clone")
+    (folder / "home").mkdir()
+    copy = Clone(path, dict(clean_environment(folder / "home")))
     yield copy
     print(copy.log)  # for a test that failed
     for record in ("step.pid", "server.pid"):  # a test that failed midway must not leave a process behind

@@ -1,8 +1,8 @@
 """
 The loop in containers: the same folder, the same versions and the same digests as without them.
 
-    pytest tests/e2e/test_containers.py                 the loop, and three kills
-    pytest tests/e2e/test_containers.py -m prove        ten moments
+    pytest tests/e2e/test_containers.py                 the loop
+    pytest tests/e2e/test_containers.py -m prove        kills: four chosen ones, and ten moments
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert output == ["letters", 0.002]
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("team", [own.cells])
 def test_whoever_is_killed_the_next_command_of_either_kind_completes(clone):

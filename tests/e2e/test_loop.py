@@ -1,8 +1,8 @@
 """
 The whole loop in a fresh clone, as `make run` does it.
 
-    pytest tests/e2e/test_loop.py               with one of the image use cases and one of the tables that ship
-    pytest tests/e2e/test_loop.py -m prove      with the others, and with a source that is available
+    pytest tests/e2e/test_loop.py               with images, and with a table that ships
+    pytest tests/e2e/test_loop.py -m prove      with the others that ship, and with a source that is available
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def shipped(images: bool) -> list[str]:
     return [name for name in names if ('"image-' in (SHIPPED / name / "config.toml").read_text()) == images]
 
 
-@pytest.fixture(
-    params=[name if name == "digits" else pytest.param(name, marks=pytest.mark.prove) for name in shipped(images=True)]
-)
+@pytest.fixture(params=shipped(images=True))
 def use_case_with_images(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -114,6 +112,7 @@ def test_with_its_source_and_without_a_behaviour_of_its_own_it_goes_to_productio
     assert clone.ask(facts("remote-dev", "remote"))["production"] == "v0"
 
 
+@pytest.mark.prove
 def test_the_images_that_ship_reach_their_floor_and_every_picture_is_its_source(clone, use_case_with_images):
     settings = ship(clone, use_case_with_images)
     declared = {name: os.environ[name] for name in settings["data"]["env"] if name in os.environ}

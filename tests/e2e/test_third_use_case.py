@@ -10,30 +10,46 @@ engine, is in test_containers.py, and the one under act in tests/workflows/test_
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from tests.e2e.conftest import make_clone
 from tests.own import edit, letters
 
 
+@pytest.fixture(scope="module")
+def one_clone(tmp_path_factory):
+    with make_clone(tmp_path_factory.mktemp("team")) as clone:
+        letters(clone.path)
+        yield clone
+
+
 @pytest.fixture
-def team(clone):
-    """A clone in which the team's `letters` is the only use case; it reads its labels' limit from a variable."""
-    letters(clone.path)
-    return clone
+def team(one_clone, tmp_path):
+    """
+    A clone in which the team's `letters` is the only use case; it reads its labels' limit from a variable. All tests
+    share the clone, because none makes a model, and each gets the files as they were.
+    """
+    folder = one_clone.path / "usecases/letters"
+    shutil.copytree(folder, tmp_path / "kept")
+    yield one_clone
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "kept", folder)
 
 
 @pytest.mark.prove
-def test_a_copied_and_edited_use_case_runs_the_whole_loop_when_it_is_the_only_one(team):
-    code, output = team.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
+def test_a_copied_and_edited_use_case_runs_the_whole_loop_when_it_is_the_only_one(clone):
+    letters(clone.path)
+    code, output = clone.run("run", "--learning-rate", "0.002", APPROVE="ada", LETTERS_LIMIT="5")
     assert code == 0, output
     assert "The plan for letters:" in output
-    versions = team.ask(
+    versions = clone.ask(
         "(lambda version: [version.version, *(version.metadata[key] for key in ('use_case', 'learning_rate'))])"
         "(api.artifact('local-org/wandb-registry-model/letters-dev:production'))"
     )
     assert versions == ["v0", "letters", 0.002]
-    answer = json.loads((team.path / ".modelgate/out/evaluate/result.json").read_text())
+    answer = json.loads((clone.path / ".modelgate/out/evaluate/result.json").read_text())
     assert answer["accuracy"] > 0.9
 
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,14 @@ def given_to(checkout: Checkout, name: str) -> list[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    root = tmp_path / "checkout"
-    shutil.copytree(ROOT / "runner", root / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+    with make_checkout(tmp_path) as copy:
+        yield copy
+
+
+@contextmanager
+def make_checkout(folder: Path) -> Iterator[Checkout]:
+    root = folder / "checkout"
+    shutil.copytree(ROOT / "runner", root / "runner", ignore=own.UNFINISHED)  # with its bytecode
     for name in (*STEPS, "audit", "predict", "prune", "server"):
         module = root / ("modelgate_server/__main__.py" if name == "server" else f"steps/{name}.py")
         module.parent.mkdir(exist_ok=True)
@@ -179,7 +186,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     (root / "wandb" / "apis").mkdir(parents=True)
     for module in ("__init__.py", "apis/__init__.py", "apis/public.py"):
         (root / "wandb" / module).touch()
-    home = tmp_path / "home"
+    home = folder / "home"
     home.mkdir()
     copy = Checkout(root, home)
     yield copy

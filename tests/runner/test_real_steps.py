@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import requests
 from tests import own
 from tests.serving import DEADLINE_S, healthy, until
 
-from .conftest import Checkout
+from .conftest import Checkout, make_checkout
 
 
 @pytest.fixture
@@ -27,11 +28,15 @@ def real(tmp_path: Path, checkout: Checkout) -> Checkout:
     return checkout
 
 
-@pytest.fixture
-def table(real: Checkout) -> Checkout:
-    """A checkout with only a table, which trains in no time."""
-    own.cells(real.root)
-    return real
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout with only a table, which trains in no time, and whose first version is in production."""
+    with make_checkout(tmp_path_factory.mktemp("table")) as checkout:
+        checkout.be_real()
+        own.cells(checkout.root)
+        code, output = checkout.runner("run", APPROVE="ada", CELLS_EVERY="7")
+        assert code == 0, output
+        yield checkout
 
 
 def processes_of(checkout: Checkout) -> list[str]:
@@ -60,6 +65,25 @@ def test_no_process_of_steps_server_or_sdk_outlives_the_runner(real: Checkout, n
     until(lambda: not processes_of(real), "their end")
 
 
+def test_rollback_before_the_first_promotion_says_so(real: Checkout) -> None:
+    own.cells(real.root)
+    code, output = real.runner("rollback", APPROVE="ada")
+    assert code == 2
+    assert output.splitlines()[-2:] == [
+        "error: --version previous: nothing was promoted yet", "hint: promote a first version: make run",
+    ]  # fmt: skip
+
+
+def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(table: Checkout) -> None:
+    code, output = table.runner("rollback", APPROVE="ada")
+    assert code == 2
+    assert output.splitlines()[-2:] == [
+        "error: --version previous: the version in production is the first one, there is none before it",
+        'hint: if another one was in production before, name it: --version v3, or make rollback ARGS="--version v3"',
+    ]
+    assert (output.count("error:"), output.count("hint:")) == (1, 1)
+
+
 MOVE = """
 import sys, wandb
 version = wandb.Api().artifact("local-org/wandb-registry-model/cells-dev:v0")
@@ -83,8 +107,6 @@ def move(table: Checkout, action: str) -> None:
 
 
 def test_status_names_what_the_registry_has_in_production_and_not_what_the_runner_saw_last(table: Checkout) -> None:
-    code, output = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
-    assert code == 0, output
     code, output = table.runner("status")
     assert code == 0
     assert "production of cells: local-org/wandb-registry-model/cells-dev:v0, approved by ada at 2" in output
@@ -102,23 +124,6 @@ def test_status_names_what_the_registry_has_in_production_and_not_what_the_runne
     code, output = table.runner("prune", "--older-than", "0")
     assert code == 0
     assert "nothing of cells can be deleted" in output and "kept: 2, because an alias names it" in output
-
-
-def test_rollback_of_the_first_version_says_that_there_is_nothing_before_it(table: Checkout) -> None:
-    code, output = table.runner("rollback", APPROVE="ada")
-    assert code == 2
-    assert output.splitlines()[-2:] == [
-        "error: --version previous: nothing was promoted yet", "hint: promote a first version: make run",
-    ]  # fmt: skip
-    code, output = table.runner("run", APPROVE="ada", CELLS_EVERY="7")
-    assert code == 0, output
-    code, output = table.runner("rollback", APPROVE="ada")
-    assert code == 2
-    assert output.splitlines()[-2:] == [
-        "error: --version previous: the version in production is the first one, there is none before it",
-        'hint: if another one was in production before, name it: --version v3, or make rollback ARGS="--version v3"',
-    ]
-    assert (output.count("error:"), output.count("hint:")) == (1, 1)
 
 
 def test_serve_prints_a_link_that_signs_in_once_and_the_login_page_names_the_file_of_the_key(real: Checkout) -> None:

@@ -1,7 +1,7 @@
 """
 While someone with a key does their worst, everyone else is served: nine attacks, and a good client next to each.
 
-pytest tests/server/test_bounds.py            some seconds of each attack; half a minute with -m prove
+pytest tests/server/test_bounds.py            a second of each attack; half a minute with -m prove
 """
 
 import base64
@@ -30,7 +30,7 @@ from tests.serving import Server, serving
 P95_S, MAX_RSS_MIB = 1.0, 600
 
 
-SHORT_S, LONG_S = 2.0, 30.0
+SHORT_S, LONG_S = 1.0, 30.0
 
 
 TEAM = "crew"

@@ -168,9 +168,9 @@ def pause(tmp_path: Path, seconds: float) -> None:
             [sys.executable, "-c", LOGGED_THROUGH_A_PAUSE, str(rows)], env=env, cwd=tmp_path, stdout=subprocess.PIPE
         )
         assert client.stdout is not None and client.stdout.readline() == b"going\n"
-        server.process.send_signal(signal.SIGSTOP)
+        server.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
-        server.process.send_signal(signal.SIGCONT)
+        server.send_signal(signal.SIGCONT)
         assert client.wait(300) == 0
         query = '{ project(name: "paused") { run(name: "paused") { state history outputArtifacts { totalCount } } } }'
         found = Wire.connect(server).data(query)["project"]["run"]
@@ -187,9 +187,9 @@ def test_a_pause_of_the_server_makes_no_run_a_crashed_one(tmp_path: Path) -> Non
     with serving(tmp_path / "data", python_path=tmp_path) as server:
         wire = Wire.connect(server)
         wire.start_run(PROJECT)
-        server.process.send_signal(signal.SIGSTOP)
+        server.send_signal(signal.SIGSTOP)
         time.sleep(2.5)
-        server.process.send_signal(signal.SIGCONT)
+        server.send_signal(signal.SIGCONT)
         awake = time.monotonic()
         while time.monotonic() < awake + 1:
             assert wire.data(query)["project"]["run"]["state"] == "running"

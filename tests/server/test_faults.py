@@ -336,8 +336,8 @@ def test_a_server_that_is_stopped_refuses_nothing_for_good(tmp_path: Path) -> No
         for thread in threads:
             thread.start()
         until(lambda: all(acknowledged), "an answer to each of them")
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
         stop.set()
         for thread in threads:
             thread.join()

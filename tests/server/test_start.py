@@ -188,8 +188,8 @@ def test_an_external_url_that_is_no_address_is_refused(tmp_path: Path) -> None:
 def test_a_signal_stops_it_quickly_though_a_client_keeps_its_connection(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path / "data") as server, requests.Session() as session:
         session.get(f"{server.url}/_internal/healthcheck", timeout=60)
-        server.process.send_signal(number)
-        assert server.process.wait(KEEP_ALIVE_S / 2) == 0
+        server.send_signal(number)
+        assert server.wait(KEEP_ALIVE_S / 2) == 0
 
 
 def test_an_answer_comes_in_one_piece(server: Server) -> None:
