@@ -1,8 +1,9 @@
 """
 `kill -9` anywhere in the loop, then the same command: it completes, and nothing is there twice.
 
-    pytest tests/e2e/test_kills.py                 the moment between ledger entry and alias
-    pytest tests/e2e/test_kills.py -m prove        twenty others, drawn at random
+    pytest tests/e2e/test_kills.py -m prove        between ledger entry and alias, and at twenty moments drawn at random
+
+tests/steps/test_cut_off.py has the first of these moments without a loop around it.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def test_twenty_moments(clone, seed):
     kills(clone, 5, seed)
 
 
+@pytest.mark.prove
 def test_between_ledger_entry_and_alias(clone):
     code, output = clone.run(*LOOP)  # no one approves: it stops there
     assert code == 0, output
