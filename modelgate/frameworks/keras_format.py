@@ -163,8 +163,26 @@ def split(x: Any, y: Any, validation_split: float, seed: int) -> tuple[Any, Any,
 
 
 def predict(model: keras.Model, rows: Any) -> Any:
-    """Return the model's answers: float32 (N, classes), probabilities."""
-    return np.asarray(model.predict(rows, batch_size=BATCH_ROWS, verbose=0), dtype=np.float32)
+    """
+    Return the model's answers: float32 (N, classes), probabilities.
+
+    `model.predict` gives the same numbers, but first builds a pipeline of tf.data, which takes longer than small models
+    need to answer.
+    """
+    rows = np.asarray(rows)
+    if model.predict_function is None:
+        _compile_prediction(model, rows)
+    batches = range(0, len(rows), BATCH_ROWS)
+    answers = [model.predict_on_batch(rows[first : first + BATCH_ROWS]) for first in batches]
+    return np.concatenate(answers).astype(np.float32)
+
+
+def _compile_prediction(model: keras.Model, rows: Any) -> None:
+    """Compile once for batches of every size: TensorFlow would compile again for the last one, which is smaller."""
+    import tensorflow as tf
+
+    model.make_predict_function()
+    model.predict_function.get_concrete_function([(tf.TensorSpec((None, *rows.shape[1:]), rows.dtype),)])
 
 
 ABOUT = ("keras", "tensorflow", "machine", "onednn_max_cpu_isa")  # the keys of `about`

@@ -47,6 +47,20 @@ def test_the_canonical_file_answers_as_the_model_does(trained, tmp_path):
     assert np.array_equal(loaded.predict(images, verbose=0), trained.predict(images, verbose=0))
 
 
+def test_rows_in_batches_are_answered_as_by_keras_s_own_predict_and_compiled_once(trained, tmp_path):
+    """The last batch is smaller than the others, and the next call has other sizes."""
+    keras_format.save(trained, tmp_path / "model.keras")
+    loaded = keras_format.load(tmp_path / "model.keras")
+    rows = 2 * keras_format.BATCH_ROWS + 5
+    images = np.random.default_rng(0).random((rows, 8, 8, 1), dtype=np.float32)
+    for asked in (images, images[:3]):
+        expected = trained.predict(asked, batch_size=keras_format.BATCH_ROWS, verbose=0)
+        answers = keras_format.predict(loaded, asked)
+        assert answers.dtype == np.float32
+        assert np.array_equal(answers, expected)
+    assert loaded.predict_function.experimental_get_tracing_count() == 1
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_model_that_was_trained_is_loaded_with_its_weights(trained, tmp_path, optimizer):
     """Its file also says how it was compiled."""
