@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.settings import MAX_NAME_CHARS
 from modelgate_server.store import (
     accounts,
     aliases,
@@ -102,6 +103,7 @@ class Use:
     others: list[Link]
     metrics: dict[str, float]
     verdict: str
+    judged: str  # the other version that the verdict is about; empty if it is about this one
 
 
 # --- collections ----------------------------------------------------------------------------------------------------
@@ -287,20 +289,33 @@ def _describe_use(visit: Visit, run: Run, direction: str, artifact: Artifact) ->
     others = lineage.list_by_run(visit.db, run.id, direction)
     numbers = filters.select_numbers(filters.parse_object(run.summary))
     telling = [key for key in filters.choose_metrics([numbers], 2) if "accuracy" in key or "loss" in key]
+    verdict, judged = next((pair for pair in map(_read_verdict, others) if pair[0]), ("", ""))
     return Use(
         run=link,
         who=accounts.get_user(visit.db, run.user_id).username if run.user_id is not None else "",
         state=run.state,
         others=[other for other in links.link_to_artifacts(visit, others) if other.note != BY_THE_WAY],
         metrics={key: numbers[key] for key in telling},
-        verdict=next((verdict for other in others if (verdict := _read_verdict(other))), ""),
+        verdict=verdict,
+        judged="" if judged in _list_names(visit, artifact) else judged,
     )
 
 
-def _read_verdict(version: Artifact) -> str:
-    """Return the verdict in the metadata of an evaluation."""
-    verdict = filters.parse_object(version.metadata).get("verdict")
-    return verdict if isinstance(verdict, str) and len(verdict) <= MAX_VERDICT_CHARS else ""
+def _read_verdict(version: Artifact) -> tuple[str, str]:
+    """Return the verdict in the metadata of an evaluation, and the version that it is about; both empty if unknown."""
+    metadata = filters.parse_object(version.metadata)
+    verdict, judged = metadata.get("verdict"), metadata.get("version")
+    if not isinstance(verdict, str) or len(verdict) > MAX_VERDICT_CHARS:
+        return "", ""
+    return verdict, judged.rpartition("/")[2][:MAX_NAME_CHARS] if isinstance(judged, str) else ""
+
+
+def _list_names(visit: Visit, artifact: Artifact) -> list[str]:
+    """Return the short name of this version in each collection that has it."""
+    return [
+        f"{artifact_collections.get_collection(visit.db, membership.collection_id).name}:v{membership.version_index}"
+        for membership in memberships.list_by_artifact(visit.db, artifact.id)
+    ]
 
 
 def _list_elsewhere(visit: Visit, version: Version) -> list[tuple[Link, list[str]]]:

@@ -69,8 +69,10 @@ def pipeline() -> None:
             run.link_artifact(logged, f"{REGISTRY}/{COLLECTION}", aliases=["candidate"])
     with wandb.init(project=PROJECT, job_type="evaluate_model", id="evaluator") as run:
         run.use_artifact("seen_model:v1")
+        run.use_artifact("seen_model:v0")  # what it is compared with
         run.log({"eval/accuracy": 0.91})
-        run.log_artifact(wandb.Artifact("seen_evaluation", type="evaluation", metadata={"verdict": "pass"})).wait()
+        metadata = {"verdict": "pass", "version": f"local-org/{REGISTRY}/{COLLECTION}:v1"}
+        run.log_artifact(wandb.Artifact("seen_evaluation", type="evaluation", metadata=metadata)).wait()
 
 
 # As `wandb.plot.pr_curve` and `roc_curve` send them; those two need pandas, and compute nothing that a page shows.

@@ -242,6 +242,12 @@ def test_the_registry_lists_collections_and_versions_with_their_metrics(visitor:
     assert "evaluate_model by local pass eval/accuracy 0.91 → seen_evaluation:v0" in words
 
 
+def test_a_verdict_on_the_page_of_what_was_compared_with_names_the_version_that_was_judged(visitor: Visitor) -> None:
+    assert "judged seen-dev:v1: pass" in text(shown(visitor, f"{MODEL}/v0"))
+    words = text(shown(visitor, f"{MODEL}/v1"))
+    assert "judged" not in words and "evaluate_model by local pass" in words
+
+
 def test_the_sdks_own_addresses_are_those_of_the_pages(visitor: Visitor, wandb_env: dict[str, str]) -> None:
     import wandb
 
