@@ -27,13 +27,16 @@ from tests.workflows.files import ACTIONS, WORKFLOWS, workflows
 
 SCRIPT = ACTIONS / "find-use-cases" / "find_use_cases.py"
 STEPS = ["build", "train", "link", "evaluate", "promote"]
+ROOMS = ("docker", "modelgate", "runner", "serving", "steps")  # what the images of the steps are made of
 NOTHING = "0" * 40  # the previous commit of a push that creates a branch, according to GitHub
 
 
-@pytest.fixture
-def repository(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A repository with glyphs and remote, on main."""
-    root = own.clone(tmp_path / "repository")
+    root = own.clone(tmp_path_factory.mktemp("made") / "repository", ROOMS)
+    (root / "modelgate_server").mkdir()
+    (root / "modelgate_server/__init__.py").write_text("# its image is of no use case\n")
     (root / "docs").mkdir()
     (root / "docs/guide.md").write_text("Read.\n")
     (root / ".github/actions/report").mkdir(parents=True)
@@ -41,7 +44,20 @@ def repository(tmp_path):
     (root / ".gitignore").write_text("__pycache__/\n")
     git(root, "init", "-q", "-b", "main")
     commit(root, "First")
+    git(root, "tag", "first")
     return root
+
+
+@pytest.fixture
+def repository(made):
+    """The same for each test: its changes are undone."""
+    yield made
+    git(made, "checkout", "-q", "--force", "--detach", "first")
+    branches = git(made, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
+    git(made, "branch", "-q", "-D", *branches)
+    git(made, "switch", "-q", "-c", "main")
+    git(made, "clean", "-ffdq")
+    git(made, "clean", "-ffdqx", "usecases")
 
 
 class Answer:

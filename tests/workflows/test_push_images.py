@@ -25,41 +25,45 @@ ALL = ["promote", "sklearn", "build", "keras", "train", "link", "evaluate"]
 REPOSITORY = "ghcr.io/team/models"
 # Answers as docker 28.2 gives them. A file named after an image holds the digest of its tag; a push
 # prints its own digest, and then someone else pushes another image to the tag.
-DOCKER = """
-import json, os, pathlib, sys
-there = pathlib.Path(os.environ["THERE"])
-with (there / "asked").open("a") as file:
-    file.write(" ".join(sys.argv[1:]) + "\\n")
-reference = sys.argv[-1]
-name = reference.rpartition("/")[2].partition(":")[0]
-if sys.argv[1] == "info":
-    print("[]")
-if sys.argv[1] == "manifest":
-    if os.environ["ANSWER"]:
-        sys.exit(os.environ["ANSWER"])
-    if not (there / name).exists():
-        sys.exit(f"no such manifest: {reference}")
-    print(json.dumps({"Descriptor": {"digest": (there / name).read_text()}}))
-if sys.argv[1] == "build":
-    built = sys.argv[sys.argv.index("--tag") + 1].rpartition("/")[2].partition(":")[0]
-    (there / f"{built}.built").touch()
-if sys.argv[1:3] == ["image", "inspect"]:
-    asked = [word for word in sys.argv[3:] if not word.startswith("--")]
-    names = {word: word.rpartition("/")[2].partition(":")[0] for word in asked}
-    lacks = [word for word in asked if names[word] in os.environ["LACKS"].split()]
-    lacks = [word for word in lacks if not (there / f"{names[word]}.built").exists()]
-    print(*(json.dumps([word]) for word in asked if word not in lacks), sep="\\n")
-    if lacks:
-        sys.exit(f"Error: No such image: {lacks[0]}")
-if sys.argv[1] == "tag" and name in os.environ["LACKS"].split():
-    (there / f"{name}.built").touch()
-if sys.argv[1] == "push":
-    if os.environ["PUSH"]:
-        sys.exit(os.environ["PUSH"])
-    tag = reference.rpartition(":")[2]
-    print(f"The push refers to repository [{reference}]\\n1a2b: Pushed")
-    print(f"{tag}: digest: sha256:{name.encode().hex():0<64} size: 2200")
-    (there / name).write_text("sha256:" + "e" * 64)
+DOCKER = r"""#!/bin/sh
+printf '%s\n' "$*" >>"$THERE/asked"
+fail() { echo "$1" >&2; exit 1; }
+read_name() { name=${1##*/}; name=${name%%:*}; }
+is_in_engine() { case " $LACKS " in *" $1 "*) [ -e "$THERE/$1.built" ] ;; esac; }
+for reference; do :; done
+read_name "$reference"
+case $1 in
+info) echo "[]" ;;
+manifest)
+    [ -z "$ANSWER" ] || fail "$ANSWER"
+    [ -e "$THERE/$name" ] || fail "no such manifest: $reference"
+    printf '{"Descriptor": {"digest": "%s"}}\n' "$(cat "$THERE/$name")"
+    ;;
+build)
+    while [ "$1" != --tag ]; do shift; done
+    read_name "$2"
+    : >"$THERE/$name.built"
+    ;;
+image)
+    shift 2
+    lacks=
+    for word; do
+        case $word in --*) continue ;; esac
+        read_name "$word"
+        if is_in_engine "$name"; then printf '["%s"]\n' "$word"; else lacks=${lacks:-$word}; fi
+    done
+    [ -z "$lacks" ] || fail "Error: No such image: $lacks"
+    ;;
+tag) is_in_engine "$name" || : >"$THERE/$name.built" ;;
+push)
+    [ -z "$PUSH" ] || fail "$PUSH"
+    digest=$(printf %s "$name" | od -An -v -tx1 | tr -d ' \n')
+    digest=$(printf %-64s "$digest" | tr ' ' 0)
+    printf 'The push refers to repository [%s]\n1a2b: Pushed\n' "$reference"
+    echo "${reference##*:}: digest: sha256:$digest size: 2200"
+    printf 'sha256:%064d' 0 | tr 0 e >"$THERE/$name"
+    ;;
+esac
 """
 
 
@@ -76,20 +80,23 @@ if f"{repository.rpartition('/')[2]}@{words[words.index('--source-ref') + 1]}" n
 MAIN, PULL = "refs/heads/main", "refs/pull/7/merge"
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    return own.clone(tmp_path_factory.mktemp("clone"))
+
+
 @pytest.fixture
-def push(tmp_path):
+def push(tmp_path, clone):
     """
     Run the script; its exit code, what it says and what it puts out. pushed: images that are there already. lacks:
     those that the engine has only once they are built or pulled. attested: what has attestations, which are verified
     then.
     """
     (tmp_path / "bin").mkdir()
-    for name, program in (("docker", DOCKER), ("gh", GH)):
+    for name, program in (("docker", DOCKER), ("gh", f"#!{sys.executable} -IS\n{GH}")):
         fake = tmp_path / "bin" / name
-        fake.write_text(f"#!{sys.executable}\n{program}")
+        fake.write_text(program)
         fake.chmod(0o755)
-
-    root = own.clone(tmp_path / "clone")
 
     def run(pushed=(), answer="", push="", use_case="glyphs", lacks=(), attested=None, images=""):
         for name in pushed:
@@ -112,7 +119,7 @@ def push(tmp_path):
             "IMAGES": images,
             "GITHUB_OUTPUT": str(output),
         }
-        done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=root, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, SCRIPT], env=environ, cwd=clone, capture_output=True, text=True)
         assert "Traceback" not in done.stderr, done.stderr
         lines = [line.partition("=") for line in output.read_text().splitlines()]
         return (
@@ -172,10 +179,14 @@ def test_a_changed_model_is_built_on_its_framework_which_is_pulled_by_digest_and
     assert list_images(tmp_path, "pull") == ["keras"]
 
 
-def test_what_lies_below_an_image_that_is_there_is_neither_built_nor_pushed(push, tmp_path):
-    (tmp_path / "clone/usecases/glyphs/requirements.txt").write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
+def test_what_lies_below_an_image_that_is_there_is_neither_built_nor_pushed(push, tmp_path, clone):
+    packages = clone / "usecases/glyphs/requirements.txt"
+    packages.write_text("tinyhtml==1.3.0 --hash=sha256:0\n")
     pushed = ["keras-packages", "sklearn-packages", "build", "link", "evaluate"]
-    code, output, put_out = push(pushed=pushed, lacks=["train", "keras", "keras-packages"])
+    try:
+        code, output, put_out = push(pushed=pushed, lacks=["train", "keras", "keras-packages"])
+    finally:
+        packages.unlink()
     assert code == 0, output
     assert [image["name"].rpartition("/")[2] for image in put_out["pushed"]] == ["promote", "train"]
     assert list_images(tmp_path, "pull") == ["keras-packages"]
