@@ -31,7 +31,9 @@ BUILT_IN = {"actions/checkout"}
 PATIENT_BASH = """#!{bash}
 {bash} "$@" || {{ code=$?; sleep 0.5; exit "$code"; }}
 """
-NOT_RUN = ("benchmarks/", "docs/", "tests/")  # most of the files, which act would copy for each job
+# No job reads these, and they are most of the files, which act would copy for each job.
+NOT_RUN = ("benchmarks/", "docs/", "pages/", "tests/", "tools/", "usecases/", ".ci/")
+NOT_RUN += ("modelgate_server/api/", "modelgate_server/store/", "modelgate_server/web/")
 DEADLINE_S = 1500
 # act rejects this line as an unknown property; GitHub, its own parser and the linters accept it.
 UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
@@ -104,6 +106,16 @@ def commit(repository: Path, message: str) -> str:
     git(repository, "add", "--all")
     git(repository, "commit", "-q", "--allow-empty", "-m", message)
     return git(repository, "rev-parse", "HEAD")
+
+
+def return_to(repository: Path, commit: str) -> None:
+    """Make a commit the only one on main, without other branches and files."""
+    git(repository, "checkout", "-q", "--force", "--detach", commit)
+    branches = git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
+    git(repository, "branch", "-q", "-D", *branches)
+    git(repository, "switch", "-q", "-c", "main")
+    git(repository, "clean", "-ffdq")
+    git(repository, "clean", "-ffdqx", "usecases")
 
 
 def put_programs_of_steps(folder: Path) -> None:

@@ -14,25 +14,29 @@ import sys
 
 import pytest
 
+from tests import own
 from tests.workflows import acting
 from tests.workflows.github import GitHub
 
 # Has every image, pushes any, and answers as the steps do; `plays.json` next to it says which verdicts and findings,
-# and whether the image registry has the images, too.
-DOCKER = """
+# and whether the image registry has the images, too. Only a step needs Python, which takes ten times as long to start.
+DOCKER = """#!/bin/sh
+here=$(dirname "$0")
+case $1 in
+manifest)
+    for reference; do :; done
+    [ -e "$here/has_images" ] || { echo "no such manifest: $reference" >&2; exit 1; }
+    echo '{"Descriptor": {"digest": "sha256:%(there)s"}}'
+    ;;
+info) echo "[]" ;;
+push) echo "${2##*:}: digest: sha256:%(pushed)s size: 2200" ;;
+run) exec %(python)s -I -S "$here/step.py" "$@" ;;
+esac
+"""
+STEP = """
 import json, pathlib, sys
 here = pathlib.Path(__file__).parent
 words, plays = sys.argv[1:], json.loads((here / "plays.json").read_text())
-if words[0] == "manifest":
-    if not plays["has_images"]:
-        sys.exit(f"no such manifest: {words[-1]}")
-    print(json.dumps({"Descriptor": {"digest": "sha256:" + "e" * 64}}))
-if words[0] == "info":
-    print("[]")
-if words[0] == "push":
-    print(f"{words[1].rpartition(':')[2]}: digest: sha256:{'d' * 64} size: 2200")
-if words[0] != "run":
-    sys.exit(0)
 image = next(word for word in words[1:] if not word.startswith("--"))
 step = "audit" if "--entrypoint=python" in words else image.rpartition("/")[2].partition("@")[0]
 rest = words[words.index(image) + 1 :]
@@ -68,25 +72,22 @@ SENDER = {"login": "eve"}
 class Workspace:
     """Two models, a docker that plays the steps, and a fake GitHub."""
 
-    def __init__(self, folder, github):
-        self.folder, self.github = folder, github
-        self.root = acting.copy_of_repository(folder / "repository")
-        shutil.copytree(self.root / "usecases/letters", self.root / "usecases/numerals")
-        config = self.root / "usecases/numerals/config.toml"
-        text = config.read_text().replace("letters-dev", "numerals-dev")
-        config.write_text(f'{text}\n[approval]\nenvironment = "production-numerals"\n')
-        acting.commit(self.root, "A second model")
+    def __init__(self, folder, root, github):
+        self.folder, self.root, self.github = folder, root, github
         (folder / "bin").mkdir()
-        for name, program in (("docker", DOCKER), ("gh", GH)):
+        docker = DOCKER % {"python": sys.executable, "there": "e" * 64, "pushed": "d" * 64}
+        for name, program in (("docker", docker), ("gh", f"#!{sys.executable}\n{GH}"), ("step.py", STEP)):
             played = folder / "bin" / name
-            played.write_text(f"#!{sys.executable}\n{program}")
+            played.write_text(program)
             played.chmod(0o755)
         self.play()
 
     def play(self, findings=(), has_images=False, **verdicts):
         verdicts = {"letters": "pass", "numerals": "pass"} | verdicts
-        plays = {"verdicts": verdicts, "findings": list(findings), "has_images": has_images}
+        plays = {"verdicts": verdicts, "findings": list(findings)}
         (self.folder / "bin/plays.json").write_text(json.dumps(plays))
+        if has_images:
+            (self.folder / "bin/has_images").touch()
 
     def act(self, event, workflow="pipeline.yml", **payload):
         """Run a workflow; return it with the steps that ran: (step, use case) to their flags."""
@@ -136,12 +137,27 @@ class Workspace:
         return {check["name"]: check["conclusion"] for check in self.github.checks}
 
 
+@pytest.fixture(scope="module")
+def two_models(tmp_path_factory):
+    """A repository with two models."""
+
+    def add_second(root):
+        own.letters(root)
+        shutil.copytree(root / "usecases/letters", root / "usecases/numerals")
+        config = root / "usecases/numerals/config.toml"
+        text = config.read_text().replace("letters-dev", "numerals-dev")
+        config.write_text(f'{text}\n[approval]\nenvironment = "production-numerals"\n')
+
+    return acting.copy_of_repository(tmp_path_factory.mktemp("made") / "repository", add_second)
+
+
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    github = GitHub(acting.REPOSITORY)
+def workspace(tmp_path, two_models, monkeypatch):
+    github, first = GitHub(acting.REPOSITORY), acting.git(two_models, "rev-parse", "HEAD")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
-    yield Workspace(tmp_path, github)
+    yield Workspace(tmp_path, two_models, github)
     github.close()
+    acting.return_to(two_models, first)
 
 
 WHOLE = ["build", "evaluate", "link", "promote", "train"]

@@ -22,7 +22,7 @@ import pytest
 
 from runner import images
 from tests import own
-from tests.workflows.acting import commit, git
+from tests.workflows.acting import commit, git, return_to
 from tests.workflows.files import ACTIONS, WORKFLOWS, workflows
 
 SCRIPT = ACTIONS / "find-use-cases" / "find_use_cases.py"
@@ -44,20 +44,15 @@ def made(tmp_path_factory):
     (root / ".gitignore").write_text("__pycache__/\n")
     git(root, "init", "-q", "-b", "main")
     commit(root, "First")
-    git(root, "tag", "first")
     return root
 
 
 @pytest.fixture
 def repository(made):
     """The same for each test: its changes are undone."""
+    first = git(made, "rev-parse", "HEAD")
     yield made
-    git(made, "checkout", "-q", "--force", "--detach", "first")
-    branches = git(made, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
-    git(made, "branch", "-q", "-D", *branches)
-    git(made, "switch", "-q", "-c", "main")
-    git(made, "clean", "-ffdq")
-    git(made, "clean", "-ffdqx", "usecases")
+    return_to(made, first)
 
 
 class Answer:
