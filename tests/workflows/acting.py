@@ -32,8 +32,9 @@ PATIENT_BASH = """#!{bash}
 {bash} "$@" || {{ code=$?; sleep 0.5; exit "$code"; }}
 """
 # No job reads these, and they are most of the files, which act would copy for each job.
-NOT_RUN = ("benchmarks/", "docs/", "pages/", "tests/", "tools/", "usecases/", ".ci/")
-NOT_RUN += ("modelgate_server/api/", "modelgate_server/store/", "modelgate_server/web/")
+NOT_RUN = ("benchmarks/", "docs/", "tests/", "tools/", "usecases/", ".ci/")
+# Only a fork's job runs the embedded server; the others talk to a W&B that is there.
+SERVER = ("modelgate_server/api/", "modelgate_server/store/", "modelgate_server/web/", "pages/")
 DEADLINE_S = 1500
 # act rejects this line as an unknown property; GitHub, its own parser and the linters accept it.
 UNKNOWN_TO_ACT = "      deployment: false # only promote deploys\n"
@@ -69,14 +70,14 @@ def standins() -> list[str]:
     return flags
 
 
-def copy_of_repository(to: Path, team: Callable[[Path], None] = own.letters) -> Path:
+def copy_of_repository(to: Path, team: Callable[[Path], None], without: tuple[str, ...] = ()) -> Path:
     """
     Copy the tracked files that a workflow can run, with a team's only use case, into a repository in `to` with one
-    commit, as act needs it.
+    commit, as act needs it. without: more folders that no job of this workflow reads.
     """
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(NOT_RUN):
+        if (ROOT / name).is_file() and not name.startswith(NOT_RUN + without):
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
     to.mkdir(parents=True, exist_ok=True)

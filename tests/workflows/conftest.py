@@ -243,7 +243,7 @@ def workspace(
 ) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("place")
     team = getattr(request.module, "TEAMS", own.letters)  # the function that makes its use case
-    repository = acting.copy_of_repository(folder / "repository", team)
+    repository = acting.copy_of_repository(folder / "repository", team, getattr(request.module, "WITHOUT", ()))
     github = GitHub(REPOSITORY)
     # In .pytest_cache: an existing layer is not compressed and pushed again, which takes a minute.
     cache = request.config.cache.mkdir("image-registry")

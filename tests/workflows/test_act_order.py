@@ -148,7 +148,7 @@ def two_models(tmp_path_factory):
         text = config.read_text().replace("letters-dev", "numerals-dev")
         config.write_text(f'{text}\n[approval]\nenvironment = "production-numerals"\n')
 
-    return acting.copy_of_repository(tmp_path_factory.mktemp("made") / "repository", add_second)
+    return acting.copy_of_repository(tmp_path_factory.mktemp("made") / "repository", add_second, acting.SERVER)
 
 
 @pytest.fixture
@@ -175,6 +175,13 @@ def test_a_pull_request_runs_the_model_that_it_touches_and_says_so_of_the_other(
     assert workspace.ends() == {"model gate (letters)": "success", "model gate (numerals)": "neutral"}
     (comment,) = workspace.github.comments
     assert comment["body"].startswith("<!-- modelgate letters -->\n\n`letters` ✅ **pass**: as it plays\n")
+
+
+def test_a_pull_request_that_touches_its_judge_is_evaluated_and_merged_first(workspace):
+    ran, did = workspace.pull_request("usecases/letters/behaviour.py")
+    assert (ran.code, ran.outputs["changed"]["touches"]) == (0, "true"), ran.log[-3000:]
+    assert steps(did, "letters") == ["build", "evaluate", "link", "train"]
+    assert workspace.ends() == {"model gate (letters)": "success", "model gate (numerals)": "neutral"}
 
 
 def test_of_two_models_one_that_fails_stops_no_other(workspace):
