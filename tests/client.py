@@ -53,9 +53,20 @@ def share_service(monkeypatch: pytest.MonkeyPatch) -> None:
 def leave() -> None:
     """End the SDK's own service, if there is one, and let it forget its settings and the artifacts of this server."""
     if "wandb" in sys.modules:
+        _close_finalizer()
         sys.modules["wandb"].teardown()
     # The SDK caches artifacts by id, and the next server gives the same ids to others.
     cache = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
     if cache is not None:
         cache.artifact_instance_cache.clear()
         cache.artifact_instance_cache_by_client_id.clear()
+
+
+def _close_finalizer() -> None:
+    """
+    End a thread that the SDK leaves behind if the service is not its own. It would fail at its next request, and while
+    Python 3.11 formats that error, an `ast.parse` in another thread fails as well.
+    """
+    setup = sys.modules["wandb.sdk.wandb_setup"]._singleton
+    if setup and setup._connection:
+        setup._connection._finalizer.close()
