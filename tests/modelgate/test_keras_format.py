@@ -53,9 +53,9 @@ def test_rows_in_batches_are_answered_as_by_keras_s_own_predict_and_compiled_onc
     loaded = keras_format.load(tmp_path / "model.keras")
     rows = 2 * keras_format.BATCH_ROWS + 5
     images = np.random.default_rng(0).random((rows, 8, 8, 1), dtype=np.float32)
-    for asked in (images, images[:3]):
-        expected = trained.predict(asked, batch_size=keras_format.BATCH_ROWS, verbose=0)
-        answers = keras_format.predict(loaded, asked)
+    for batch in (images, images[:3]):
+        expected = trained.predict(batch, batch_size=keras_format.BATCH_ROWS, verbose=0)
+        answers = keras_format.predict(loaded, batch)
         assert answers.dtype == np.float32
         assert np.array_equal(answers, expected)
     assert loaded.predict_function.experimental_get_tracing_count() == 1

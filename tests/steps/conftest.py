@@ -47,7 +47,7 @@ from tests.steps.github import (
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.kinds import use_case  # noqa: F401  # a fixture
 from tests.steps.published import whole  # noqa: F401  # a fixture
-from tests.steps.seeding import seeded  # noqa: F401  # a fixture
+from tests.steps.seeding import HISTORY, QUICK_RUNS, seeded  # noqa: F401  # a fixture
 from tests.steps.workspace import Workspace
 
 _numbers = itertools.count()
@@ -62,6 +62,12 @@ class Answer:
     result: dict[str, Any]
     report: str | None
     out: Path
+
+    @classmethod
+    def read(cls, code: int, out: Path) -> Answer:
+        report = out / "report.md"
+        text = report.read_text(encoding="utf-8") if report.exists() else None
+        return cls(code, json.loads((out / "result.json").read_text(encoding="utf-8")), text, out)
 
     def __getitem__(self, key: str) -> Any:
         return self.result[key]
@@ -115,18 +121,15 @@ def step(
     """Call a step's main() with the glyphs: `step("build", "--rows", 100)`; a refusal raises its StepError."""
     client.share_service(monkeypatch)
     monkeypatch.setenv("WANDB_PROJECT", collection)
-    monkeypatch.setenv("WANDB_X_DISABLE_STATS", "true")
-    monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # listing the installed packages is most of a run's cost
+    for variable, value in QUICK_RUNS.items():
+        monkeypatch.setenv(variable, value)
     numbers = itertools.count()
 
     def call(name: str, *flags: object) -> Answer:
         out = tmp_path / f"{next(numbers)}-{name}"
         own = ["--use-case", "glyphs", "--out", str(out)]
         own += ["--collection", collection] if name in COLLECTED else []
-        code = importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)])
-        report = out / "report.md"
-        text = report.read_text(encoding="utf-8") if report.exists() else None
-        return Answer(code, json.loads((out / "result.json").read_text(encoding="utf-8")), text, out)
+        return Answer.read(importlib.import_module(f"steps.{name}").main([*own, *map(str, flags)]), out)
 
     return call
 
@@ -144,10 +147,8 @@ def shared_results(
 ) -> dict[str, Answer]:
     """The results that tests share on this server, by name: each is made once."""
     if server.url not in results_by_server:
-        answers = json.loads((seeded / "answers.json").read_text(encoding="utf-8"))
-        results_by_server[server.url] = {
-            name: Answer(0, answer, None, seeded / name.partition("-")[0]) for name, answer in answers.items()
-        }
+        codes = json.loads((seeded / "codes.json").read_text(encoding="utf-8"))
+        results_by_server[server.url] = {name: Answer.read(code, seeded / name) for name, code in codes.items()}
     return results_by_server[server.url]
 
 
@@ -159,8 +160,12 @@ def dataset(step: Callable[..., Answer], shared_results: dict[str, Answer]) -> A
 
 @pytest.fixture(scope="session")
 def keras_format() -> None:
-    """Import Keras. Each step runs the garbage collector, which would visit all of TensorFlow: 0.5 s of CPU."""
-    frameworks.load_format("keras").prepare()
+    """
+    Import Keras, with the settings of the steps.
+
+    Each step runs the garbage collector, which would visit all of TensorFlow: 0.5 s of CPU.
+    """
+    frameworks.load_format("keras").start(seed=0, threads=1)
     gc.freeze()
 
 
@@ -168,6 +173,29 @@ def keras_format() -> None:
 def model(keras_format: None, shared_results: dict[str, Answer]) -> Callable[[int], Answer]:
     """A good model by its seed: `model(0)`, as a version of the shared project."""
     return lambda seed: shared_results[f"model-{seed}"]
+
+
+@pytest.fixture
+def first(step: Callable[..., Answer], shared_results: dict[str, Answer]) -> Answer:
+    """The evaluation of `model(0)` as v0 of `history`, before anything was in production."""
+    return shared_results["evaluation-0"]
+
+
+@pytest.fixture
+def second(step: Callable[..., Answer], shared_results: dict[str, Answer]) -> Answer:
+    """The evaluation of `model(1)` as v1 of `history`, while v0 was in production."""
+    return shared_results["evaluation-1"]
+
+
+@pytest.fixture
+def history(step: Callable[..., Answer], keras_format: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """
+    Call a step in the shared project and collection `history`: v1 is in production, and v0 was before.
+
+    Several tests judge versions there, but none promotes.
+    """
+    monkeypatch.setenv("WANDB_PROJECT", HISTORY)
+    return lambda name, *flags: step(name, *flags, "--collection", HISTORY)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """
-What the tests of the steps share: the glyphs as a dataset, and two good models of it, made by the real steps.
+What the tests of the steps share, made by the real steps: the glyphs as a dataset, two good models of it, and the
+project and collection `history`, where the first model was evaluated and promoted, and then the second.
 
     WANDB_BASE_URL=... WANDB_API_KEY=... WANDB_PROJECT=shared python -m tests.steps.seeding FOLDER
 """
@@ -23,26 +24,46 @@ from tests import own
 from tests.serving import ROOT, serving
 
 SEEDS = (0, 1)
+HISTORY = "history"
+COMMIT, IMAGES = "c0ffee", {"train": "sha256:abc"}  # of the first evaluation
+QUICK_RUNS = {
+    "WANDB_X_DISABLE_STATS": "true",
+    "WANDB_X_SAVE_REQUIREMENTS": "false",  # listing the installed packages is most of a run's cost
+}
 
 
-def seed(folder: Path) -> dict[str, Any]:
-    """Build and train; return the steps' answers."""
+def seed(folder: Path) -> dict[str, int]:
+    """Leave each step's files in a folder of its own; return the exit codes by the folder's name."""
+    codes = {}
 
-    def step(name: str, *flags: str) -> dict[str, Any]:
-        out = folder / name
-        importlib.import_module(f"steps.{name}").main([f"--use-case={own.USE_CASE}", f"--out={out}", *flags])
+    def step(name: str, of: str, *flags: str) -> dict[str, Any]:
+        out = folder / of
+        main = importlib.import_module(f"steps.{name}").main
+        codes[of] = main([f"--use-case={own.USE_CASE}", f"--out={out}", *flags])
         return dict(json.loads((out / "result.json").read_text(encoding="utf-8")))
 
-    built = step("build")
+    (folder / "working").mkdir()
+    os.chdir(folder / "working")
+    built = step("build", "dataset")
     data = f"--dataset={built['dataset']}"
-    return {"dataset": built} | {f"model-{s}": step("train", data, f"--seed={s}", "--epochs=10") for s in SEEDS}
+    models = [step("train", f"model-{s}", data, f"--seed={s}", "--epochs=10") for s in SEEDS]
+
+    os.environ["WANDB_PROJECT"] = HISTORY
+    to = f"--collection={HISTORY}"
+    (folder / "images.json").write_text(json.dumps(IMAGES), encoding="utf-8")
+    told = ((f"--commit={COMMIT}", f"--images={folder / 'images.json'}"), ())
+    for number, (model, flags) in enumerate(zip(models, told, strict=True)):
+        version = step("link", f"link-{number}", f"--model={model['model']}", to)["version"]
+        evaluated = step("evaluate", f"evaluation-{number}", f"--version={version}", data, to, *flags)
+        step("promote", f"promotion-{number}", f"--evidence={evaluated['evidence']}", "--approver=ada", to)
+    return codes
 
 
 def make(folder: Path) -> None:
-    """Leave the data of a server that has all this in `folder`, and the answers in `answers.json`."""
+    """Leave the data of a server that has all this in `folder`, and the exit codes of the steps in `codes.json`."""
     with tempfile.TemporaryDirectory() as home, serving(folder / "server") as server:
         inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-        client = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.key, "WANDB_PROJECT": "shared"}
+        client = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.key, "WANDB_PROJECT": "shared"} | QUICK_RUNS
         command = [sys.executable, "-m", "tests.steps.seeding", str(folder)]
         subprocess.run(command, cwd=ROOT, env=inherited | client | {"HOME": home, "WANDB_DIR": home}, check=True)
 
@@ -66,4 +87,4 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 if __name__ == "__main__":
     to = Path(sys.argv[1])
     own.install()
-    (to / "answers.json").write_text(json.dumps(seed(to)), encoding="utf-8")
+    (to / "codes.json").write_text(json.dumps(seed(to)), encoding="utf-8")

@@ -22,11 +22,12 @@ from modelgate.promotion import evaluation, evidence_schema
 from modelgate.promotion import evidence as form
 from steps import evaluate
 from tests.steps import rows
+from tests.steps.seeding import COMMIT, HISTORY, IMAGES
 
 
 @pytest.fixture
-def shuffled(step, dataset, shared_results, monkeypatch, collection, tmp_path):
-    """A model that was trained on shuffled labels."""
+def shuffled(step, dataset, shared_results, monkeypatch, tmp_path):
+    """A model that was trained on shuffled labels; its name and version are those of the model in production."""
     if "shuffled" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shuffled")
         arrays = rows.stored(wandb.Api().artifact(dataset["dataset"]), tmp_path)
@@ -35,92 +36,90 @@ def shuffled(step, dataset, shared_results, monkeypatch, collection, tmp_path):
             artifact = wandb.Artifact("glyphs_dataset", type="dataset")
             rows.add(artifact, arrays)
             logged = run.log_artifact(artifact).wait()
+            before = wandb.Artifact("glyphs_model", type="model", description="takes the name v0")
+            run.log_artifact(before).wait()
         name = f"local/shuffled/{logged.name}"
         shared_results["shuffled"] = step("train", "--dataset", name, "--epochs", 3)
-    monkeypatch.setenv("WANDB_PROJECT", collection)
     return shared_results["shuffled"]
 
 
-def test_a_good_first_model_passes_and_the_run_holds_its_metrics(evaluated, collection):
-    answer = evaluated(0)
-    assert (answer.exit, answer["verdict"], answer["production"]) == (0, "pass", None)
-    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
-    assert run.state == "finished"
-    assert run.summary["eval/accuracy"] == answer["accuracy"] > 0.9
-    assert run.summary["eval/loss"] == answer["loss"]
+@pytest.fixture
+def refused(shuffled, history, dataset, shared_results):
+    """The evaluation of the shuffled model against the one in production."""
+    if "refused" not in shared_results:
+        version = history("link", "--model", shuffled["model"])["version"]
+        shared_results["refused"] = history("evaluate", "--version", version, "--dataset", dataset["dataset"])
+    return shared_results["refused"]
+
+
+def test_a_good_first_model_passes_and_the_run_holds_its_metrics(first):
+    assert (first.exit, first["verdict"], first["production"]) == (0, "pass", None)
+    run = wandb.Api().artifact(first["evidence"]).logged_by()
+    assert (run.job_type, run.state) == ("evaluate_model", "finished")
+    assert run.summary["eval/accuracy"] == first["accuracy"] > 0.9
+    assert run.summary["eval/loss"] == first["loss"]
     numbers = ("accuracy", "loss", "calibration_error", "latency_ms", "size_bytes")
     assert {f"eval/{name}" for name in numbers} <= run.summary.keys()
-    assert "other" not in answer.result and "eval/other" not in run.summary
+    assert "other" not in first.result and "eval/other" not in run.summary
 
 
-def test_the_metrics_are_keras_own(evaluated, model, dataset, tmp_path):
+def test_the_metrics_are_keras_own(first, model, dataset, tmp_path):
     import keras
 
-    answer = evaluated(0)
     api = wandb.Api()
     path = api.artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
     arrays = rows.stored(api.artifact(dataset["dataset"]), tmp_path)
     x, y = arrays["x_eval"], keras.utils.to_categorical(arrays["y_eval"], 10)
     loss, accuracy = keras.saving.load_model(path).evaluate(x, y, verbose=0)
-    assert answer["loss"] == pytest.approx(loss, rel=1e-4)
-    assert answer["accuracy"] == pytest.approx(accuracy)
+    assert first["loss"] == pytest.approx(loss, rel=1e-4)
+    assert first["accuracy"] == pytest.approx(accuracy)
 
 
-def test_the_evidence_freezes_what_was_judged(evaluated, step, model, dataset):
-    answer = evaluated(0, "--commit", "c0ffee")
-    evidence, report, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
+def test_the_evidence_freezes_what_was_judged(first, model, dataset):
+    evidence, report, scores = evaluation.read(wandb.Api().artifact(first["evidence"]))
     assert evidence.verdict == "pass"
-    assert vars(evidence.version) == {"name": answer["version"], "digest": model(0)["digest"]}
+    assert vars(evidence.version) == {"name": first["version"], "digest": model(0)["digest"]}
     assert evidence.warnings[-1].startswith("First version: nothing is in production yet. Trained by local: http://")
-    assert evidence.collection == answer["version"].partition(":")[0]
+    assert evidence.collection == first["version"].partition(":")[0]
     assert evidence.model.name == model(0)["model"]
     assert (evidence.dataset.name, evidence.dataset.digest) == (dataset["dataset"], dataset["digest"])
     assert (evidence.task, evidence.framework, evidence.metric) == ("image-classification", "keras", "accuracy")
-    assert (evidence.commit, evidence.git.commit, evidence.git.dirty) == ("c0ffee", "c0ffee", False)
+    assert (evidence.commit, evidence.git.commit, evidence.git.dirty) == (COMMIT, COMMIT, False)
     assert (evidence.policy.name, evidence.policy.at_least, evidence.policy.margin) == ("no_worse", 0.9, 0.005)
     assert evidence.account == "local"
     expected = (*rules.SANITY, *rules.SUPPORT, *rules.QUALITY, *rules.COMPARISON["no_worse"])
     assert [rule.rule for rule in evidence.rules] == [rule.__name__ for rule in expected]
-    assert report == answer.report
-    assert metrics.compute_accuracy(scores.targets, scores.candidate) == answer["accuracy"]
+    assert report == first.report
+    assert metrics.compute_accuracy(scores.targets, scores.candidate) == first["accuracy"]
 
 
-def test_the_evidence_has_the_hash_of_the_model_s_file(evaluated, model, tmp_path):
-    evidence, _, _ = evaluation.read(wandb.Api().artifact(evaluated(0)["evidence"]))
+def test_the_evidence_has_the_hash_of_the_model_s_file(first, model, tmp_path):
+    evidence, _, _ = evaluation.read(wandb.Api().artifact(first["evidence"]))
     path = wandb.Api().artifact(model(0)["model"]).get_entry("model.keras").download(root=tmp_path)
     assert evidence.sha256.model == hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def test_the_losses_of_the_rows_are_kept_and_their_mean_is_what_the_accuracy_lacks(evaluated, step, tmp_path):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    answer = evaluated(1)
-    artifact = wandb.Api().artifact(answer["evidence"])
+def test_the_losses_of_the_rows_are_kept_and_their_mean_is_what_the_accuracy_lacks(second, tmp_path):
+    artifact = wandb.Api().artifact(second["evidence"])
     per_row = evaluation.read(artifact)[0].per_row
     with np.load(artifact.get_entry(per_row.file).download(root=tmp_path)) as arrays:
         for name, accuracy in ((per_row.candidate, "accuracy"), (per_row.production, "production_accuracy")):
-            assert 1 - arrays[name].mean(dtype=np.float64) == pytest.approx(answer[accuracy])
+            assert 1 - arrays[name].mean(dtype=np.float64) == pytest.approx(second[accuracy])
 
 
-def test_out_has_the_evidence_as_it_is_in_wandb(evaluated, tmp_path):
-    answer = evaluated(0)
-    stored = wandb.Api().artifact(answer["evidence"]).get_entry("evidence.json").download(root=tmp_path)
-    assert (answer.out / "evidence.json").read_bytes() == Path(stored).read_bytes()
-    again = evaluated(0)
-    assert again["reused"]
-    assert (again.out / "evidence.json").read_bytes() == Path(stored).read_bytes()
+def test_out_has_the_evidence_as_it_is_in_wandb(first, tmp_path):
+    stored = wandb.Api().artifact(first["evidence"]).get_entry("evidence.json").download(root=tmp_path)
+    assert (first.out / "evidence.json").read_bytes() == Path(stored).read_bytes()
 
 
-def test_one_headline_is_in_the_answer_the_evidence_and_the_report(evaluated, step):
-    first = evaluated(0)
+def test_one_headline_is_in_the_answer_the_evidence_and_the_report(first, second, history):
     assert first["headline"] == f"pass: nothing is in production yet; accuracy {first['accuracy']:.4f} on 497 rows"
-    step("promote", "--evidence", first["evidence"], "--approver", "ada")
-    second = evaluated(1)
     drop = 100 * (second["production_accuracy"] - second["accuracy"])
     assert (
         second["headline"]
         == f"pass: {drop:.1f} point lower than production, within what 497 rows can tell; the margin is 0.5 points"
     )
-    for answer in (first, second, evaluated(0)):
+    for answer in (first, second, history("evaluate", "--version", second["version"])):
         assert answer.report.splitlines()[0] == f"# {answer['headline']}"
         if answer["evidence"]:
             assert form.parse((answer.out / "evidence.json").read_text()).headline == answer["headline"]
@@ -135,9 +134,8 @@ def test_the_evidence_counts_the_candidates_that_these_rows_have_judged(evaluate
     assert looks == [1, 1, 2, 1]
 
 
-def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, step):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    evidence, _, scores = evaluation.read(wandb.Api().artifact(evaluated(1)["evidence"]))
+def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(second):
+    evidence, _, scores = evaluation.read(wandb.Api().artifact(second["evidence"]))
     moved = [(item.name, item.rows, item.regressed, item.improved) for item in evidence.slices]
     assert sorted(moved) == sorted(
         row for row in rules.measure_slices(scores, form.restore_policy(evidence)) if row[2] or row[3]
@@ -152,8 +150,8 @@ def test_what_moved_and_what_is_taken_for_what_are_in_the_evidence(evaluated, st
     }
 
 
-def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(evaluated, collection, tmp_path):
-    artifact = wandb.Api().artifact(evaluated(0)["evidence"])
+def test_the_evaluation_shows_every_answer_as_a_table_and_the_run_as_charts(first, tmp_path):
+    artifact = wandb.Api().artifact(first["evidence"])
     _, _, scores = evaluation.read(artifact)
     expected = metrics.count_confusion(scores.targets, scores.candidate)
     predictions = artifact.get("predictions")
@@ -181,27 +179,24 @@ def drawn(run, chart, columns, folder):
     return [[row[table["columns"].index(column)] for column in columns] for row in table["data"]]
 
 
-def test_the_inputs_are_recorded_as_lineage(evaluated, dataset, model, collection):
-    evaluated(0)
-    run = next(run for run in wandb.Api().runs(f"local/{collection}") if run.job_type == "evaluate_model")
+def test_the_inputs_are_recorded_as_lineage(first, dataset, model):
+    run = wandb.Api().artifact(first["evidence"]).logged_by()
     assert {artifact.digest for artifact in run.used_artifacts()} == {dataset["digest"], model(0)["digest"]}
 
 
-def test_the_version_in_production_is_compared_with(evaluated, step):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    answer = evaluated(1)
-    assert answer["production"].endswith(":v0")
-    assert answer["production_accuracy"] > 0.9
-    assert "compared with production" in answer.report
-    assert "is refused four times out of five" in answer.report
-    evidence, _, scores = evaluation.read(wandb.Api().artifact(answer["evidence"]))
-    assert evidence.comparison.drop == pytest.approx(answer["production_accuracy"] - answer["accuracy"])
+def test_the_version_in_production_is_compared_with(second):
+    assert second["production"].endswith(":v0")
+    assert second["production_accuracy"] > 0.9
+    assert "compared with production" in second.report
+    assert "is refused four times out of five" in second.report
+    evidence, _, scores = evaluation.read(wandb.Api().artifact(second["evidence"]))
+    assert evidence.comparison.drop == pytest.approx(second["production_accuracy"] - second["accuracy"])
     assert set(scores.varied) == {"rotation by 5 degrees", "noise of 0.05"}
     assert all(len(varied.production) == scores.rows for varied in scores.varied.values())
 
 
-def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
-    artifact = wandb.Api().artifact(evaluated(0)["evidence"])
+def test_each_mistake_is_shown_with_its_image(first):
+    artifact = wandb.Api().artifact(first["evidence"])
     table = artifact.get("predictions")
     shown = {row: image for row, image in enumerate(table.get_column("mistake")) if image is not None}
     assert set(shown) == {row for row, correct in enumerate(table.get_column("correct")) if not correct}
@@ -213,40 +208,32 @@ def test_each_mistake_is_shown_with_its_image(evaluated, dataset):
         assert np.array_equal(np.asarray(image.image), data.picture(rows[row]))
 
 
-def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(evaluated, step, collection):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    runs = len(wandb.Api().runs(f"local/{collection}"))
-    answer = evaluated(0)
+def test_the_model_in_production_is_unchanged_and_nothing_is_recorded(history, second):
+    runs = len(wandb.Api().runs(f"local/{HISTORY}"))
+    answer = history("evaluate", "--version", second["version"])
     assert (answer.exit, answer["verdict"], answer["evidence"]) == (0, "unchanged", None)
     assert answer["headline"] == "unchanged: this model is already in production"
     assert sorted(path.name for path in answer.out.iterdir()) == ["report.md", "result.json"]
-    assert len(wandb.Api().runs(f"local/{collection}")) == runs
+    assert len(wandb.Api().runs(f"local/{HISTORY}")) == runs
 
 
-def test_shuffled_labels_are_refused_by_more_than_one_rule(evaluated, step, shuffled, dataset):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    version = step("link", "--model", shuffled["model"])["version"]
-    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
-    assert (answer.exit, answer["verdict"]) == (1, "fail")
-    refused = {reason.split(":")[0] for reason in answer["reasons"]}
-    assert refused >= {"floor", "no_worse", "slices_no_worse", "behaviour_no_worse"}
-    assert "Refused by " in answer.report
+def test_shuffled_labels_are_refused_by_more_than_one_rule(refused):
+    assert (refused.exit, refused["verdict"]) == (1, "fail")
+    rules_that_refuse = {reason.split(":")[0] for reason in refused["reasons"]}
+    assert rules_that_refuse >= {"floor", "no_worse", "slices_no_worse", "behaviour_no_worse"}
+    assert "Refused by " in refused.report
 
 
-def test_two_models_of_one_name_and_version_are_not_mixed_up(evaluated, step, shuffled, dataset, model):
-    """Both are named glyphs_model:v0, in two projects; evaluate used to download both to one folder."""
-    assert shuffled["model"].split("/")[2] == model(0)["model"].split("/")[2]
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    version = step("link", "--model", shuffled["model"])["version"]
-    answer = step("evaluate", "--version", version, "--dataset", dataset["dataset"])
-    assert answer["accuracy"] < 0.5 < 0.9 < answer["production_accuracy"]
+def test_two_models_of_one_name_and_version_are_not_mixed_up(refused, shuffled, model):
+    """Both are named glyphs_model:v1, in two projects; evaluate used to download both to one folder."""
+    assert shuffled["model"].split("/")[2] == model(1)["model"].split("/")[2]
+    assert refused["production"].endswith(":v1")
+    assert refused["accuracy"] < 0.5 < 0.9 < refused["production_accuracy"]
 
 
-def test_nothing_is_left_in_the_working_folder(evaluated, tmp_path, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    evaluated(0)
-    assert list((tmp_path / "here").iterdir()) == []
+def test_nothing_is_left_in_the_working_folder(first, seeded):
+    """Of every step that made what the tests share."""
+    assert (first.out.parent, list((seeded / "working").iterdir())) == (seeded, [])
 
 
 def test_rows_that_were_trained_on_are_refused(step, model, dataset, tmp_path, collection):
@@ -282,9 +269,9 @@ def one_byte_flipped(path):
 
 def test_a_model_file_with_one_byte_flipped_is_refused(step, model, dataset, collection, tmp_path):
     version = planted_model(step, collection, model(0)["model"], one_byte_flipped, tmp_path)
-    with pytest.raises(StepError) as refused:
+    with pytest.raises(StepError) as stopped:
         step("evaluate", "--version", version, "--dataset", dataset["dataset"])
-    assert (refused.value.name, refused.value.exit_code) == ("model_file_refused", 1)
+    assert (stopped.value.name, stopped.value.exit_code) == ("model_file_refused", 1)
 
 
 def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collection, tmp_path):
@@ -306,65 +293,60 @@ def test_a_model_whose_weights_are_nan_is_refused(step, model, dataset, collecti
     assert answer["reasons"] == [f"finite_scores: candidate answered {497} rows with NaN or infinity"]
 
 
-def test_the_evidence_follows_its_published_schema(evaluated):
-    evidence = json.loads((evaluated(0).out / "evidence.json").read_text())
+def test_the_evidence_follows_its_published_schema(first):
+    evidence = json.loads((first.out / "evidence.json").read_text())
     Draft202012Validator(json.loads(evidence_schema.PATH.read_text())).validate(evidence)
 
 
-def test_evaluating_again_reuses_the_evidence(evaluated, collection):
-    first, second = evaluated(0), evaluated(0)
-    assert (second["evidence"], second["reused"], second["run_url"]) == (first["evidence"], True, None)
-    assert second.report == first.report
-    assert evaluated(0, "--commit", "c0ffee")["evidence"] != first["evidence"]
+def test_evaluating_again_reuses_the_evidence(evaluated):
+    answer, again = evaluated(0), evaluated(0)
+    assert (again["evidence"], again["reused"], again["run_url"]) == (answer["evidence"], True, None)
+    assert again.report == answer.report
+    assert (again.out / "evidence.json").read_bytes() == (answer.out / "evidence.json").read_bytes()
+    assert evaluated(0, "--commit", COMMIT)["evidence"] != answer["evidence"]
 
 
-def test_image_digests_go_into_the_evidence(evaluated, tmp_path):
-    (tmp_path / "images.json").write_text(json.dumps({"train": "sha256:abc"}))
-    answer = evaluated(0, "--images", tmp_path / "images.json")
-    evidence, _, _ = evaluation.read(wandb.Api().artifact(answer["evidence"]))
-    assert evidence.images == {"train": "sha256:abc"}
+def test_image_digests_go_into_the_evidence(first):
+    evidence, _, _ = evaluation.read(wandb.Api().artifact(first["evidence"]))
+    assert evidence.images == IMAGES
 
 
 @pytest.mark.parametrize("written", [None, "{", "[]", '{"train": 5}'])
 def test_image_digests_that_are_none(tmp_path, written):
     if written is not None:
         (tmp_path / "images.json").write_text(written)
-    with pytest.raises(StepError) as refused:
+    with pytest.raises(StepError) as stopped:
         evaluate.read_images(tmp_path / "images.json")
-    assert (refused.value.name, refused.value.exit_code) == ("images_unreadable", WRONG_USE)
+    assert (stopped.value.name, stopped.value.exit_code) == ("images_unreadable", WRONG_USE)
 
 
-def test_previous_is_what_production_replaced(evaluated, step):
-    for seed in (0, 1):
-        step("promote", "--evidence", evaluated(seed)["evidence"], "--approver", "ada")
-    answer = step("evaluate", "--version", "previous", "--policy", "rollback")
+def test_previous_is_what_production_replaced(history):
+    answer = history("evaluate", "--version", "previous", "--policy", "rollback")
     assert answer["version"].endswith(":v0")
     assert answer["production"].endswith(":v1")
     assert answer["verdict"] == "pass"
 
 
-def test_a_number_names_a_version_beside_production(evaluated, step):
-    for seed in (0, 1):
-        step("promote", "--evidence", evaluated(seed)["evidence"], "--approver", "ada")
-    answer = step("evaluate", "--version", "v0", "--policy", "rollback")
+def test_a_number_names_a_version_beside_production(history):
+    answer = history("evaluate", "--version", "v0", "--policy", "rollback")
     assert answer["version"].endswith(":v0")
-    assert step("evaluate", "--version", "v1")["verdict"] == "unchanged"
-    with pytest.raises(StepError) as refused:
-        step("evaluate", "--version", "v7")
-    assert refused.value.name == "version_not_found"
+    assert history("evaluate", "--version", "v1")["verdict"] == "unchanged"
+    with pytest.raises(StepError) as stopped:
+        history("evaluate", "--version", "v7")
+    assert stopped.value.name == "version_not_found"
 
 
-def test_previous_without_one_is_wrong_use(evaluated, step):
-    with pytest.raises(StepError, match="nothing was promoted yet") as refused:
-        step("evaluate", "--version", "previous")
-    assert (refused.value.name, refused.value.exit_code) == ("nothing_promoted", WRONG_USE)
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    with pytest.raises(StepError, match="is the first one") as refused:
-        step("evaluate", "--version", "previous")
-    assert (refused.value.name, refused.value.exit_code) == ("no_previous_version", WRONG_USE)
+def test_previous_without_one_is_wrong_use(workspace):
+    with pytest.raises(StepError, match="nothing was promoted yet") as stopped:
+        workspace.step("evaluate", "--version", "previous")
+    assert (stopped.value.name, stopped.value.exit_code) == ("nothing_promoted", WRONG_USE)
+    workspace.promoted(0)
+    with pytest.raises(StepError, match="is the first one") as stopped:
+        workspace.step("evaluate", "--version", "previous")
+    assert (stopped.value.name, stopped.value.exit_code) == ("no_previous_version", WRONG_USE)
 
 
 def test_without_a_promotion_there_is_no_dataset_to_take():
-    with pytest.raises(StepError) as refused:
+    with pytest.raises(StepError) as stopped:
         evaluate.find_judged_dataset(None, [])  # asks W&B nothing
-    assert (refused.value.name, refused.value.exit_code) == ("no_dataset", WRONG_USE)
+    assert (stopped.value.name, stopped.value.exit_code) == ("no_dataset", WRONG_USE)
