@@ -2,7 +2,7 @@
 One server for all tests of a worker, with one dataset and the models that were trained on it; each test works in a W&B
 project and a registry collection of its own.
 
-A file that changes accounts, protects aliases or damages what is stored says `OWN_SERVER = True`.
+A file that changes accounts or what tests share, protects aliases or damages what is stored says `OWN_SERVER = True`.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def history(step: Callable[..., Answer], keras_format: None, monkeypatch: pytest
     """
     Call a step in the shared project and collection `history`: v1 is in production, and v0 was before.
 
-    Several tests judge versions there, but none promotes.
+    Several tests judge versions there; one that promotes needs a server of its own.
     """
     monkeypatch.setenv("WANDB_PROJECT", HISTORY)
     return lambda name, *flags: step(name, *flags, "--collection", HISTORY)

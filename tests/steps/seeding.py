@@ -51,8 +51,8 @@ def seed(folder: Path) -> dict[str, int]:
     os.environ["WANDB_PROJECT"] = HISTORY
     to = f"--collection={HISTORY}"
     (folder / "images.json").write_text(json.dumps(IMAGES), encoding="utf-8")
-    told = ((f"--commit={COMMIT}", f"--images={folder / 'images.json'}"), ())
-    for number, (model, flags) in enumerate(zip(models, told, strict=True)):
+    given = ((f"--commit={COMMIT}", f"--images={folder / 'images.json'}"), ())
+    for number, (model, flags) in enumerate(zip(models, given, strict=True)):
         version = step("link", f"link-{number}", f"--model={model['model']}", to)["version"]
         evaluated = step("evaluate", f"evaluation-{number}", f"--version={version}", data, to, *flags)
         step("promote", f"promotion-{number}", f"--evidence={evaluated['evidence']}", "--approver=ada", to)

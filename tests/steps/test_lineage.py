@@ -66,8 +66,8 @@ def test_a_model_of_unknown_lineage_is_not_judged(step, model, dataset, collecti
     assert refused(step, "evaluate", "--version", version, "--dataset", dataset["dataset"]) == "lineage_unknown"
 
 
-def test_the_evidence_says_what_the_model_was_trained_on(evaluated, dataset, rows):
-    evidence, _, _ = evaluation.read(wandb.Api().artifact(evaluated(0)["evidence"]))
+def test_the_evidence_says_what_the_model_was_trained_on(first, dataset, rows):
+    evidence, _, _ = evaluation.read(wandb.Api().artifact(first["evidence"]))
     assert vars(evidence.trained_on.dataset) == {"name": dataset["dataset"], "digest": dataset["digest"]}
     assert evidence.trained_on.rows == len(rows["x_train"])
 

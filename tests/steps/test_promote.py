@@ -20,8 +20,10 @@ from modelgate.promotion import evidence as form
 from modelgate.tracking import client, fingerprint
 from tests import own
 from tests.steps.promoting import refused, registry
+from tests.steps.seeding import HISTORY
 
 __all__ = ["registry"]  # a fixture
+OWN_SERVER = True  # a rollback in `history`
 
 
 @pytest.fixture
@@ -89,9 +91,8 @@ def test_dry_run_checks_everything_and_moves_nothing(workspace, step, registry):
     assert (registry.production, registry.entries) == (None, [])
 
 
-def test_lineage_leads_from_the_ledger_to_the_version(evaluated, step, collection, model):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    run = wandb.Api().artifact(f"local/{collection}/glyphs_promotions:v0").logged_by()
+def test_lineage_leads_from_the_ledger_to_the_version(first, model):
+    run = wandb.Api().artifact(f"local/{HISTORY}/glyphs_promotions:v0").logged_by()
     assert run.job_type == "promote_model"
     assert model(0)["digest"] in {artifact.digest for artifact in run.used_artifacts()}
 
@@ -156,28 +157,25 @@ def back(step):
     return step("evaluate", "--version", "previous", "--policy", "rollback")
 
 
-def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(evaluated, step, registry):
+def test_a_rollback_is_a_return_and_so_is_the_bad_version_that_comes_again(first, second, history, dataset):
     """The same code trains the same model again: it passes the gate as before, and a person should know."""
-    first = evaluated(0)
-    step("promote", "--evidence", first["evidence"], "--approver", "ada")
-    bad = evaluated(1)
-    step("promote", "--evidence", bad["evidence"], "--approver", "ada")
-    assert (first["return"], bad["return"]) == (None, None)
-    assert "- `Differs from production in config. Trained by local` ([run](http://" in bad.report
-    assert "- `Config, 1 changed: seed 0 to 1.`" in bad.report
+    assert (first["return"], second["return"]) == (None, None)
+    assert "- `Differs from production in config. Trained by local` ([run](http://" in second.report
+    assert "- `Config, 1 changed: seed 0 to 1.`" in second.report
 
-    answer = back(step)
-    older, newer = registry.entries
+    answer = back(history)
+    older, newer = ledger.read(wandb.Api(), f"local/{HISTORY}/glyphs_promotions")
     was = {"entry": 0, "version": first["version"], "since": older.content["time"], "until": newer.content["time"]}
     assert answer["return"] == was
     assert vars(evaluation.read(wandb.Api().artifact(answer["evidence"]))[0].return_) == was
     assert f"Rollback: this model was in production before, as `{first['version']}`, by entry v0" in answer.report
-    step("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 is slow")
-    assert registry.production == "v0"
-    assert [entry.content["to"]["name"][-2:] for entry in registry.entries] == ["v0", "v1", "v0"]
+    history("promote", "--evidence", answer["evidence"], "--approver", "ada", "--reason", "v1 is slow")
+    assert wandb.Api().artifact(f"local-org/wandb-registry-model/{HISTORY}:production").version == "v0"
+    entries = ledger.read(wandb.Api(), f"local/{HISTORY}/glyphs_promotions")
+    assert [entry.content["to"]["name"][-2:] for entry in entries] == ["v0", "v1", "v0"]
 
-    again = evaluated(1)
-    assert again["evidence"] != bad["evidence"]
+    again = history("evaluate", "--version", second["version"], "--dataset", dataset["dataset"])
+    assert again["evidence"] != second["evidence"]
     assert again["return"]["entry"] == 1
 
 

@@ -26,6 +26,7 @@ from tests.steps import rows as files
 from tests.steps.github import RUN
 
 ROWS = ("--rows", 60, "--eval-rows", 40)
+POOR = "poor"
 
 
 def inputs_of(version):
@@ -38,16 +39,19 @@ def inputs_of(version):
 
 
 @pytest.fixture
-def poor(step, dataset, shared_results, collection, monkeypatch):
-    """A registry version whose model trained for one epoch, and the result of an honest evaluate: fail."""
+def poor(step, dataset, shared_results, monkeypatch):
+    """
+    The flags of evaluate for a version whose model trained for one epoch, and its result: fail. The project and the
+    collection are those of this file: what one test plants, the next evaluate replaces.
+    """
     if "poor" not in shared_results:
         monkeypatch.setenv("WANDB_PROJECT", "shared")
         shared_results["poor"] = step("train", "--dataset", dataset["dataset"], "--epochs", 1)
-    monkeypatch.setenv("WANDB_PROJECT", collection)
-    version = step("link", "--model", shared_results["poor"]["model"])["version"]
-    flags = ("--version", version, "--dataset", dataset["dataset"])
+    monkeypatch.setenv("WANDB_PROJECT", POOR)
+    version = step("link", "--model", shared_results["poor"]["model"], "--collection", POOR)["version"]
+    flags = ("--version", version, "--dataset", dataset["dataset"], "--collection", POOR)
     answer = step("evaluate", *flags)
-    assert (answer["verdict"], answer["reused"]) == ("fail", False)
+    assert answer["verdict"] == "fail"
     return flags, answer
 
 
@@ -63,31 +67,31 @@ def all_right(evidence, scores):
     return replace(evidence, **judging.conclude(scores, policy, measured, 0.0, evidence.looks)), scores
 
 
-def planted(collection, answer, change):
+def planted(answer, change):
     """Replace the evidence of an answer with a changed copy; the report says the same as the evidence."""
     honest = wandb.Api().artifact(answer["evidence"])
     evidence, _, scores = evaluation.read(honest)
     evidence, scores = change(evidence, scores)
     policy = form.restore_policy(evidence)
     text = report.report(form.as_json(evidence), rules.judge(scores, policy), scores, policy)
-    with wandb.init(project=collection) as run:
+    with wandb.init(project=POOR) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
         evaluation.add_to(artifact, form.to_text(evidence), text, scores, policy)
         return run.log_artifact(artifact, aliases=[inputs_of(honest)]).wait()
 
 
-def test_planted_answers_are_not_taken_for_the_models(step, collection, poor, capsys):
+def test_planted_answers_are_not_taken_for_the_models(step, poor, capsys):
     flags, answer = poor
-    lie = planted(collection, answer, all_right)
+    lie = planted(answer, all_right)
     again = step("evaluate", *flags)
     assert (again["verdict"], again["reused"]) == ("fail", False)
     assert again["accuracy"] == answer["accuracy"] < 0.9
     assert f"{lie.name} has the alias" in capsys.readouterr().err
 
 
-def test_a_planted_verdict_is_not_taken_for_the_rules(step, collection, poor):
+def test_a_planted_verdict_is_not_taken_for_the_rules(step, poor):
     flags, answer = poor
-    planted(collection, answer, lambda evidence, scores: (replace(evidence, verdict="pass"), scores))
+    planted(answer, lambda evidence, scores: (replace(evidence, verdict="pass"), scores))
     again = step("evaluate", *flags)
     assert (again["verdict"], again["reused"]) == ("fail", False)
 
@@ -95,15 +99,15 @@ def test_a_planted_verdict_is_not_taken_for_the_rules(step, collection, poor):
 @pytest.mark.parametrize(
     "changes", [{"commit": "c0ffee"}, {"headline": "pass: all is well"}, {"use_case": "remote"}, {"looks": 0}], ids=str
 )
-def test_evidence_of_something_else_is_not_reused(step, collection, poor, changes):
+def test_evidence_of_something_else_is_not_reused(step, poor, changes):
     flags, answer = poor
-    planted(collection, answer, lambda evidence, scores: (replace(evidence, **changes), scores))
+    planted(answer, lambda evidence, scores: (replace(evidence, **changes), scores))
     assert not step("evaluate", *flags)["reused"]
 
 
-def test_what_is_no_evidence_is_not_reused(step, collection, poor):
+def test_what_is_no_evidence_is_not_reused(step, poor):
     flags, answer = poor
-    with wandb.init(project=collection) as run:
+    with wandb.init(project=POOR) as run:
         artifact = wandb.Artifact("glyphs_evaluation", type="evaluation")
         with artifact.new_file("evidence.json", mode="w") as file:
             json.dump({"verdict": "pass"}, file)
@@ -111,9 +115,11 @@ def test_what_is_no_evidence_is_not_reused(step, collection, poor):
     assert not step("evaluate", *flags)["reused"]
 
 
-def test_honest_evidence_is_reused_whatever_it_says(step, evaluated, poor):
-    flags, _ = poor
-    assert step("evaluate", *flags)["reused"]
+def test_honest_evidence_is_reused_whatever_it_says(step, evaluated, poor, collection, monkeypatch):
+    flags, answer = poor
+    again = step("evaluate", *flags)
+    assert (again["verdict"], again["reused"], again["evidence"]) == ("fail", True, answer["evidence"])
+    monkeypatch.setenv("WANDB_PROJECT", collection)
     first, second = evaluated(0), evaluated(0)
     assert (first["verdict"], first["reused"], second["verdict"], second["reused"]) == ("pass", False, "pass", True)
     assert second["evidence"] == first["evidence"]

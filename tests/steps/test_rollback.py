@@ -7,6 +7,7 @@ A rollback goes back only to a version that was in production according to the l
 from __future__ import annotations
 
 import pytest
+import wandb
 
 from modelgate.errors import StepError
 from modelgate.tracking import lineage
@@ -39,19 +40,35 @@ def test_what_was_in_production_is_gone_back_to(workspace):
     assert workspace.findings() == set()
 
 
-def test_evaluate_refuses_a_rollback_to_a_candidate(evaluated, step, monkeypatch):
-    step("promote", "--evidence", evaluated(0)["evidence"], "--approver", "ada")
-    answer = evaluated(1, "--policy", "rollback")
+@pytest.fixture
+def candidate(model, history, collection, tmp_path):
+    """A good version of `history` that never was in production: the weights of one that was, a little changed."""
+    import keras
+
+    from modelgate.frameworks import keras_format
+
+    source = wandb.Api().artifact(model(0)["model"])
+    changed = keras.saving.load_model(source.get_entry("model.keras").download(root=tmp_path))
+    changed.set_weights([1.001 * weights for weights in changed.get_weights()])
+    keras_format.save(changed, tmp_path / "changed.keras")
+    with wandb.init(project=collection, job_type="train_model") as run:
+        run.use_artifact(source.logged_by().used_artifacts()[0])
+        artifact = wandb.Artifact("glyphs_model", type="model")
+        artifact.add_file(str(tmp_path / "changed.keras"), name="model.keras")
+        name = f"local/{collection}/{run.log_artifact(artifact).wait().name}"
+    return history("link", "--model", name)["version"]
+
+
+def test_evaluate_refuses_a_rollback_to_a_candidate(history, candidate, monkeypatch):
+    answer = history("evaluate", "--version", candidate, "--policy", "rollback")
     assert (answer.exit, answer["verdict"]) == (1, "fail")
     assert [reason.partition(":")[0] for reason in answer["reasons"]] == ["was_in_production"]
-    answer = evaluated(1)
-    assert answer["verdict"] == "pass"
+    assert history("evaluate", "--version", candidate)["verdict"] == "pass"
 
     # It also goes back to one whose training rows are gone, and says so.
-    step("promote", "--evidence", answer["evidence"], "--approver", "ada")
     monkeypatch.setattr(lineage, "_list_datasets", lambda *_: ())
     with pytest.raises(StepError, match=r"dataset that .* was trained on is gone"):
-        step("evaluate", "--version", "previous")
-    answer = step("evaluate", "--version", "previous", "--policy", "rollback")
+        history("evaluate", "--version", "previous")
+    answer = history("evaluate", "--version", "previous", "--policy", "rollback", "--no-cache")
     assert answer["verdict"] == "pass"
     assert "the rows that the candidate was trained on are gone" in answer.report
