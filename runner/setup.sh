@@ -205,7 +205,7 @@ by_uv() {
 }
 
 add_packages() {
-    if "$venv/bin/python" -I -m pip --version >/dev/null 2>&1; then
+    if "$venv/bin/python" -I -c 'import pip' 2>/dev/null; then
         install --no-deps
     else
         quietly uv pip install --python "$venv/bin/python" --no-deps --require-hashes -r "$lock" || complain
