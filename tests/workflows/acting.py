@@ -31,6 +31,10 @@ BUILT_IN = {"actions/checkout"}
 PATIENT_BASH = """#!{bash}
 {bash} "$@" || {{ code=$?; sleep 0.5; exit "$code"; }}
 """
+# act starts node for each job, only to learn where it is.
+QUICK_NODE = """#!{bash}
+if [ "$*" = "--no-warnings -e console.log(process.execPath)" ]; then echo {node}; else exec {node} "$@"; fi
+"""
 # No job reads these, and they are most of the files, which act would copy for each job.
 NOT_RUN = ("benchmarks/", "docs/", "tests/", "tools/", "usecases/", ".ci/")
 # Only a fork's job runs the embedded server; the others talk to a W&B that is there.
@@ -121,16 +125,21 @@ def return_to(repository: Path, commit: str) -> None:
 
 def put_programs_of_steps(folder: Path) -> None:
     """
-    Create the programs that a step finds first: these tests' Python, without a version manager's lookup, and a bash
-    that waits before it fails, because act may lose the last lines of a failing step.
+    Create the programs that a step finds first: these tests' Python, without a version manager's lookup, a bash that
+    waits before it fails, because act may lose the last lines of a failing step, and a node that says at once where it
+    is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    python, bash = folder / "python3", folder / "bash"
-    if not python.exists():
-        python.symlink_to(Path(sys.executable).resolve())
-    if not bash.exists():
-        bash.write_text(PATIENT_BASH.format(bash=shutil.which("bash")), encoding="utf-8")
-        bash.chmod(0o755)
+    if not (folder / "python3").exists():
+        (folder / "python3").symlink_to(Path(sys.executable).resolve())
+    bash, node = shutil.which("bash"), shutil.which("node")
+    scripts = {"bash": PATIENT_BASH.format(bash=bash)}
+    if node:
+        scripts["node"] = QUICK_NODE.format(bash=bash, node=node)
+    for name, script in scripts.items():
+        if not (folder / name).exists():
+            (folder / name).write_text(script, encoding="utf-8")
+            (folder / name).chmod(0o755)
 
 
 def act(

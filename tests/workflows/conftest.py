@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from tests.steps.github import approved, commit, file, git_commit, open_pull, pu
 from tests.steps.keys import TEAM, admin, member
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, ActResult
+from tests.workflows.asking import Asker
 from tests.workflows.github import GitHub
 
 
@@ -55,6 +55,7 @@ class Workspace:
     keys: dict[str, str]
     runs: int = 4700  # the id of the latest workflow run
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4701))
+    asker: Asker | None = None  # started by the first question
 
     def act(
         self,
@@ -186,6 +187,13 @@ class Workspace:
             acting.git(checkout, "switch", "-q", "--force", "main")
             acting.git(checkout, "branch", "-q", "-D", HOSTILE_BRANCH)
 
+    def keeps_as_text(self, ran: ActResult) -> None:
+        """Check that nothing in the title, the branch and the commit message of a pull request was executed."""
+        assert "::error::forged" not in ran.log
+        assert sorted(ran.outputs["evaluate"]) == ["evidence", "evidence_sha256", "url", "verdict", "version"]
+        assert not list(self.folder.rglob("pwned"))
+        assert "<script>" not in self.github.comments[0]["body"]
+
     def ask(self, expression: str) -> Any:
         """Return what W&B answers now: an expression over `api`, a wandb.Api()."""
         return json.loads(self.do(f"print(json.dumps({expression}))"))
@@ -206,14 +214,11 @@ class Workspace:
 
     def do(self, statements: str) -> str:
         """Run statements over `api`, a wandb.Api() with the second key; return what they print."""
-        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
-        wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
-        program = f"import json, wandb\napi = wandb.Api()\n{statements}"
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environ | wandb, cwd=self.folder, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        if self.asker is None:
+            environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
+            wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
+            self.asker = Asker(environ | wandb, self.folder)
+        return self.asker.do(statements)
 
     def production(self, collection: str | None = None) -> list[str]:
         """Return the versions of a model that are `production`, at most one."""
@@ -262,7 +267,10 @@ def workspace(
             "WANDB_BASE_URL": server.url,
             "WANDB_ENTITY": TEAM,
         }
-        yield Workspace(folder, repository, server, github, team.__name__, variables, keys)
+        made = Workspace(folder, repository, server, github, team.__name__, variables, keys)
+        yield made
+        if made.asker:
+            made.asker.close()
     github.close()
 
 
