@@ -46,6 +46,7 @@ from tests.steps.github import (
 )
 from tests.steps.keys import TEAM, admin, member
 from tests.steps.kinds import use_case  # noqa: F401  # a fixture
+from tests.steps.people import people  # noqa: F401  # a fixture
 from tests.steps.published import whole  # noqa: F401  # a fixture
 from tests.steps.seeding import HISTORY, QUICK_RUNS, seeded  # noqa: F401  # a fixture
 from tests.steps.workspace import Workspace

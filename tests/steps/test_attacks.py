@@ -11,8 +11,6 @@ make `audit --verify` agree with a lie.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -22,7 +20,6 @@ import wandb
 from modelgate.errors import StepError
 from modelgate.promotion import deployed, ledger
 from modelgate.tracking import client, files
-from modelgate.tracking.fingerprint import ROOT
 from modelgate.tracking.references import Reference
 from tests.steps.keys import TEAM
 from tests.steps.policies import ROLLBACK
@@ -56,7 +53,7 @@ def workspace(step, collection, monkeypatch, training_key):
 
 
 @pytest.fixture
-def attack(wandb_env, training_key, workspace, tmp_path):
+def attack(wandb_env, training_key, workspace, people):
     """Run a program with the training key; return its output. It may use the names of PRELUDE."""
 
     def run(program, **env):
@@ -69,13 +66,10 @@ def attack(wandb_env, training_key, workspace, tmp_path):
         environment = {
             **wandb_env,
             "WANDB_API_KEY": training_key,
-            "PYTHONPATH": str(ROOT),
             "WANDB_SILENT": "true",
             **env,
         }
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-        )
+        done = people.run(code, env=environment)
         return f"{done.stdout}{done.stderr}" if done.returncode else f"did it\n{done.stdout}"
 
     return run

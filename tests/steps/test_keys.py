@@ -9,24 +9,22 @@ Each promotion is a separate process, because the SDK reads the key once per pro
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from modelgate.tracking.fingerprint import ROOT
-from tests import own
 from tests.steps.keys import TEAM, member
+from tests.steps.people import PROMOTE
 from tests.steps.workspace import Workspace
 
 OWN_SERVER = True
 
 
 @pytest.fixture
-def workspace(step, collection, wandb_env, training_key, monkeypatch):
+def workspace(step, collection, wandb_env, training_key, monkeypatch, people):
     """
     A workspace in the team's project.
 
-    `promote` returns the exit code, the result and the messages of `python -m steps.promote`.
+    `promote` returns the exit code, the result and the messages of the step promote in another process.
     """
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
     workspace = Workspace(step, collection, TEAM)
@@ -34,10 +32,7 @@ def workspace(step, collection, wandb_env, training_key, monkeypatch):
 
     def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):
         flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", approver, "--collection", collection]
-        command = own.python("steps.promote", *flags)
-        done = subprocess.run(
-            command, cwd=ROOT, env={**env, "WANDB_API_KEY": key}, capture_output=True, text=True, timeout=240
-        )
+        done = people.run(PROMOTE, *flags, env={**env, "WANDB_API_KEY": key})
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr
 

@@ -9,16 +9,13 @@ Each promotion is a separate process, because the SDK reads the key once per pro
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import wandb
 
 from modelgate.promotion import ledger
-from modelgate.tracking.fingerprint import ROOT
-from tests import own
 from tests.steps.keys import TEAM, admin, member
+from tests.steps.people import PROMOTE
 from tests.steps.policies import ROLLBACK
 from tests.steps.workspace import Workspace
 
@@ -48,19 +45,18 @@ def own_project(server, workspace):
     return make
 
 
-def with_key(wandb_env, key, program):
-    """Run a program with a key; return its output."""
-    env = {**wandb_env, "WANDB_API_KEY": key, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240
-    )
+@pytest.fixture
+def with_training_key(wandb_env, training_key, people):
+    """Run a program with the training key; return its output: `with_training_key(program, *argv)`."""
+    key = {"WANDB_API_KEY": training_key}
+    return lambda program, *argv, **env: people.run(program, *argv, env={**wandb_env, **key, **env})
 
 
 def entries(workspace):
     return ledger.read(wandb.Api(), *ledger.find_names(wandb.Api(), TEAM, workspace.collection, "glyphs"))
 
 
-def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, own_project, wandb_env, training_key):
+def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, own_project, with_training_key):
     ledger_name = own_project()
     workspace.promoted(0)
     assert [entry.version for entry in entries(workspace)] == [f"{ledger_name}:v0"]
@@ -76,9 +72,9 @@ def test_the_training_key_cannot_write_to_the_ledger_and_can_read_it(workspace, 
         f"wandb.Api().artifact_collection('promotion', '{ledger_name}').delete()",
         f"wandb.Api().run('{TEAM}/{home}/{run}').delete()",
     ):
-        done = with_key(wandb_env, training_key, f"import wandb; {attempt}; print('done')")
+        done = with_training_key(f"import wandb; {attempt}; print('done')")
         assert "done" not in done.stdout, attempt
-    read = with_key(wandb_env, training_key, f"import wandb; print(wandb.Api().artifact('{ledger_name}:v0').version)")
+    read = with_training_key(f"import wandb; print(wandb.Api().artifact('{ledger_name}:v0').version)")
     assert "v0" in read.stdout, read.stderr
     assert workspace.findings() == set()
 
@@ -105,11 +101,10 @@ def test_an_older_ledger_is_continued(workspace, own_project):
     assert [entry.applied for entry in entries(workspace)] == [True] * 4
 
 
-def test_a_promotion_with_the_training_key_is_refused_before_it_writes(workspace, own_project, wandb_env, training_key):
+def test_a_promotion_with_the_training_key_is_refused_before_it_writes(workspace, own_project, with_training_key):
     own_project()
     evidence = workspace.evidence(0)
     flags = ["--use-case", "glyphs", "--evidence", evidence, "--approver", "eve", "--collection", workspace.collection]
-    env = {**wandb_env, "WANDB_API_KEY": training_key, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": workspace.collection}
-    done = subprocess.run(own.python("steps.promote", *flags), cwd=ROOT, env=env, capture_output=True, text=True)
+    done = with_training_key(PROMOTE, *flags, WANDB_ENTITY=TEAM, WANDB_PROJECT=workspace.collection)
     assert (done.returncode, json.loads(done.stdout)["error"]["name"]) == (2, "run_refused")
     assert entries(workspace) == []

@@ -11,15 +11,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import wandb
 from wandb.errors import CommError
 
 from modelgate.promotion import ledger, notifications
-from modelgate.tracking.fingerprint import ROOT
 from tests.receiver import PATH, SECRET, Receiver, is_signed
 from tests.steps.github import DEPLOYMENTS, RUN, TOKEN, approved, deployments, evidence
 from tests.steps.policies import ROLLBACK
@@ -48,19 +45,18 @@ def list_unsent(workspace):
     return [(item["entry"], item["channel"]) for item in workspace.step("audit")["not_told"]]
 
 
-def killed(workspace, evidence, wandb_env, moment):
+def killed(workspace, evidence, wandb_env, people, moment):
     """Run promote in a process that is killed as soon as it calls a function of `notifications`."""
     program = (
         "import os, signal, sys\n"
-        "from tests import own; own.install()\n"
         "from modelgate.promotion import notifications\n"
         f"notifications.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from steps import promote\n"
         "promote.main(sys.argv[1:])\n"
     )
     flags = ("--use-case", "glyphs", "--evidence", evidence, *ADA, "--collection", workspace.collection)
-    env = {**os.environ, **wandb_env, "WANDB_PROJECT": workspace.collection, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, env=env, capture_output=True, text=True)
+    env = {**os.environ, **wandb_env, "WANDB_PROJECT": workspace.collection}
+    done = people.run(program, *flags, env=env)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -124,8 +120,8 @@ def test_a_promotion_where_nothing_is_set_up_owes_nothing_later(workspace, recei
 # --- a kill ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_between_ledger_and_call_the_next_run_tells_it_once(workspace, receiver, wandb_env):
-    killed(workspace, workspace.evidence(0), wandb_env, "send_owed")
+def test_killed_between_ledger_and_call_the_next_run_tells_it_once(workspace, receiver, wandb_env, people):
+    killed(workspace, workspace.evidence(0), wandb_env, people, "send_owed")
     assert receiver.received == [] and "production" in workspace.version(0).aliases
     assert list_unsent(workspace) == [("v0", "webhook")]
     answer = workspace.promoted(1, 0)
@@ -135,9 +131,9 @@ def test_killed_between_ledger_and_call_the_next_run_tells_it_once(workspace, re
     assert len(receiver.received) == 2 and list_unsent(workspace) == []
 
 
-def test_killed_after_the_call_it_is_told_again_with_the_same_id(workspace, receiver, wandb_env):
+def test_killed_after_the_call_it_is_told_again_with_the_same_id(workspace, receiver, wandb_env, people):
     name = workspace.evidence(0)
-    killed(workspace, name, wandb_env, "_write_receipt")
+    killed(workspace, name, wandb_env, people, "_write_receipt")
     assert len(receiver.received) == 1
     workspace.step("promote", "--evidence", name, *ADA)
     assert len(receiver.received) == 2 and len(set(receiver.ids)) == 1

@@ -7,7 +7,6 @@ promote and audit, through the real SDK against the embedded server: what moves 
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from modelgate.errors import StepError
 from modelgate.promotion import evaluation, ledger
 from modelgate.promotion import evidence as form
 from modelgate.tracking import client, fingerprint
-from tests import own
+from tests.steps.people import PROMOTE
 from tests.steps.promoting import refused, registry
 from tests.steps.seeding import HISTORY
 
@@ -297,16 +296,15 @@ def test_production_that_moved_since_the_evaluation(workspace, step, registry):
     assert len(registry.entries) == 1
 
 
-def test_a_promotion_that_lost_the_race(workspace, step, registry, monkeypatch, wandb_env, collection):
+def test_a_promotion_that_lost_the_race(workspace, step, registry, monkeypatch, wandb_env, collection, people):
     """Another process writes its entry after we read the ledger and before we write our own."""
     first, second = workspace.evidence(0), workspace.evidence(1)
     append = ledger.append
     flags = ("--evidence", second, "--collection", collection)
-    command = own.python("steps.promote", "--use-case", "glyphs", *flags)
 
     def raced(*arguments):
         other = {**wandb_env, "WANDB_PROJECT": collection}
-        subprocess.run([*command, "--approver", "bob"], check=True, cwd=fingerprint.ROOT, env=other)
+        people.run(PROMOTE, "--use-case", "glyphs", *flags, "--approver", "bob", env=other).check_returncode()
         return append(*arguments)
 
     monkeypatch.setattr(ledger, "append", raced)
