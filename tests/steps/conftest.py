@@ -212,8 +212,14 @@ def evaluated(step: Callable[..., Answer], model: Callable[[int], Answer], datas
 
 @pytest.fixture
 def workspace(step: Callable[..., Answer], collection: str) -> Workspace:
-    """Promotions without training, in the test's own project and collection."""
-    return Workspace(step, collection)
+    """Promotions without training, in the test's own project and collection, about rows that the tests share."""
+    return Workspace(step, collection, rows="rows")
+
+
+@pytest.fixture
+def own_rows(workspace: Workspace) -> None:
+    """The rows of the workspace are the test's own, which it may delete."""
+    workspace.rows = workspace.collection
 
 
 @pytest.fixture

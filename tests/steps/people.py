@@ -45,8 +45,8 @@ class People:
         assert self.process.stdin and self.process.stdout
         with tempfile.TemporaryDirectory() as folder:
             outputs = [Path(folder) / name for name in ("stdout", "stderr")]
-            asked = {"program": program, "argv": argv, "env": dict(env), "outputs": [*map(str, outputs)]}
-            self.process.stdin.write(f"{json.dumps(asked)}\n")
+            request = {"program": program, "argv": argv, "env": dict(env), "outputs": [*map(str, outputs)]}
+            self.process.stdin.write(f"{json.dumps(request)}\n")
             self.process.stdin.flush()
             code = int(self.process.stdout.readline())
             return subprocess.CompletedProcess(argv, code, *(path.read_text(encoding="utf-8") for path in outputs))
@@ -69,20 +69,20 @@ def main() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         if not (process := os.fork()):
-            become(asked)
+            become(request)
             return
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 
 
-def become(asked: dict[str, Any]) -> None:
+def become(request: dict[str, Any]) -> None:
     os.environ.clear()
-    os.environ.update(asked["env"])
-    sys.argv = ["-c", *asked["argv"]]
-    for stream, path in enumerate((os.devnull, *asked["outputs"])):
+    os.environ.update(request["env"])
+    sys.argv = ["-c", *request["argv"]]
+    for stream, path in enumerate((os.devnull, *request["outputs"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
-    exec(compile(asked["program"], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102  # a test's own program
+    exec(compile(request["program"], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102  # a test's own program
 
 
 if __name__ == "__main__":

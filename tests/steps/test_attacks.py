@@ -46,7 +46,7 @@ def seal(version, content, number):
 def workspace(step, collection, monkeypatch, training_key):
     """v0 is in production, by an honest promotion; v1 is a version that no one approved."""
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    workspace = Workspace(step, collection, TEAM)
+    workspace = Workspace(step, collection, TEAM, rows="rows")
     workspace.promoted(0)
     workspace.evidence(1, 0)
     return workspace
@@ -338,14 +338,15 @@ def test_another_use_cases_collection_under_this_name_is_named(workspace, attack
 
 def test_a_collection_that_was_retyped_or_renamed_ends_no_step_in_a_traceback(workspace, step):
     """Anyone who can write to the project can do this. Each step says what is wrong, or manages without."""
-    evidence = workspace.evidence(1, 0)
+    workspace.rows = workspace.collection
+    evidence = workspace.evidence(2, 0)
     project = f"{TEAM}/{workspace.collection}"
     model = wandb.Api().artifact_collection("model", f"{project}/glyphs_model")
     model.change_type("nobodys")
     with pytest.raises(StepError, match='does not take artifacts of type "nobodys"'):
         step("link", "--model", f"{project}/glyphs_model:v1")
     assert step("evaluate", "--version", f"{workspace.registry}:v0")["url"] == ""
-    assert step("promote", "--evidence", evidence, "--approver", "ada")["version"] == f"{workspace.registry}:v1"
+    assert step("promote", "--evidence", evidence, "--approver", "ada")["version"] == f"{workspace.registry}:v2"
     assert names(workspace) == set()
 
     wandb.Api().artifact_collection("dataset", f"{project}/glyphs_dataset").change_type("nobodys")

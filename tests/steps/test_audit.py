@@ -121,7 +121,7 @@ def test_an_entry_that_was_logged_in_the_run_of_a_promotion(workspace):
     assert ("entry_of_other_account", 1) in workspace.findings()
 
 
-def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(workspace):
+def test_what_was_deleted_is_named_and_so_is_what_has_its_name_now(workspace, own_rows):
     """W&B uses the numbers of a deleted collection again: another evaluation becomes v0, and so do other rows."""
     workspace.promoted(0)
     for kind in ("evaluation", "dataset"):

@@ -27,7 +27,7 @@ def workspace(step, collection, wandb_env, training_key, monkeypatch, people):
     `promote` returns the exit code, the result and the messages of the step promote in another process.
     """
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    workspace = Workspace(step, collection, TEAM)
+    workspace = Workspace(step, collection, TEAM, rows="rows")
     env = {**wandb_env, "WANDB_ENTITY": TEAM, "WANDB_PROJECT": collection}
 
     def promote(evidence, key=wandb_env["WANDB_API_KEY"], approver="ada"):

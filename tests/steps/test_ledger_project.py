@@ -31,7 +31,7 @@ def training_key(server):
 @pytest.fixture
 def workspace(step, collection, monkeypatch, training_key):
     monkeypatch.setenv("WANDB_ENTITY", TEAM)
-    return Workspace(step, collection, TEAM)
+    return Workspace(step, collection, TEAM, rows="rows")
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def delete_datasets(workspace):
     wandb.Api().artifact_collection("dataset", f"local/{workspace.collection}/glyphs_dataset").delete()
 
 
-def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_was_trained_on(workspace):
+def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_was_trained_on(workspace, own_rows):
     """The same training makes the same version again, whose run has lost its input."""
     workspace.evidence(0)
     delete_datasets(workspace)
@@ -125,7 +125,7 @@ def test_a_dataset_that_was_deleted_and_built_again_is_the_one_that_the_model_wa
     assert "production" in workspace.version(0).aliases
 
 
-def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, monkeypatch):
+def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, own_rows, monkeypatch):
     workspace.promoted(0)
     workspace.promoted(1, 0)
     delete_datasets(workspace)
@@ -143,7 +143,7 @@ def test_a_model_whose_training_rows_are_gone_is_only_gone_back_to(workspace, mo
     assert "production" in workspace.version(0).aliases
 
 
-def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(workspace):
+def test_rows_that_took_the_name_of_those_that_production_was_judged_on_do_not_judge(workspace, own_rows):
     """The default of --dataset, which a rollback uses, must have the digest in the ledger, not only the name."""
     workspace.promoted(0)
     digest = workspace.entries[0].content["dataset"]["digest"]

@@ -102,6 +102,7 @@ def evidence_of_schema_1(workspace, change=lambda content: None):
     stored = fingerprint.ROOT / "tests/modelgate/evidence_schema_1"
     with np.load(stored / "predictions.npz") as arrays:
         labels = arrays["labels"]
+    workspace.rows = workspace.collection
     dataset = workspace.dataset(labels)
     with wandb.init(project=workspace.collection, job_type="train_model") as run:
         run.use_artifact(f"local/{workspace.collection}/{dataset.name}")

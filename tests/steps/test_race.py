@@ -48,7 +48,7 @@ def races(workspace, rounds):
 
 
 def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collection):
-    races(Workspace(step, collection), 2)
+    races(Workspace(step, collection, rows="rows"), 2)
 
 
 @pytest.mark.prove
@@ -56,4 +56,4 @@ def test_one_of_two_promotions_wins_and_the_other_says_that_it_lost(step, collec
 @pytest.mark.parametrize("number", range(5))
 def test_fifty_races(step, collection, number):
     """Run ten races per registry collection, so that one query shows all its versions."""
-    races(Workspace(step, collection), ROUNDS)
+    races(Workspace(step, collection, rows="rows"), ROUNDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -23,24 +24,33 @@ POLICY = Policy("no_worse", 0.9, 0.005)
 METRICS = Metrics(accuracy=1.0, loss=0.1, calibration_error=0.09, latency_ms=0.1, size_bytes=7, other={})
 
 
-class Workspace:
-    """A project and a registry collection of one test's own; `step` is the fixture that calls a step's main()."""
+_logged: dict[tuple[str, ...], Named] = {}  # the rows that tests share, by server, project and content
 
-    def __init__(self, step: Callable[..., Any], collection: str, entity: str = "local") -> None:
+
+class Workspace:
+    """
+    A project and a registry collection of one test's own; `step` is the fixture that calls a step's main().
+
+    rows: the project of the rows that every evidence is about. If it is not the test's own, they are logged there once.
+    """
+
+    def __init__(
+        self, step: Callable[..., Any], collection: str, entity: str = "local", rows: str | None = None
+    ) -> None:
         self.step = step
         self.collection = collection
         self.entity = entity
+        self.rows = rows or collection
         self.registry = f"local-org/wandb-registry-model/{collection}"
         self.ledger = f"{entity}/{collection}/glyphs_promotions"
 
     def evidence(self, number: int, production: int | None = None, **changes: Any) -> str:
         """Log evidence for version `number`, compared with `production`, as evaluate would; return its name."""
-        dataset = self.dataset()
+        dataset = self.find_rows()
         model_bytes = self.model_bytes(number)
-        rows = f"{self.entity}/{self.collection}/{dataset.name}"
-        config = {"dataset": rows}
+        config = {"dataset": dataset.name}
         with wandb.init(entity=self.entity, project=self.collection, job_type="train_model", config=config) as run:
-            run.use_artifact(rows)
+            run.use_artifact(dataset.name)
             model = wandb.Artifact("glyphs_model", type="model", metadata={"dataset_digest": dataset.digest})
             with model.new_file("model.keras", mode="wb") as file:
                 file.write(model_bytes)
@@ -70,7 +80,7 @@ class Workspace:
                 model=Named(f"{self.entity}/{self.collection}/{model.name}", model.digest),
                 sha256=Hashes(hashlib.sha256(model_bytes).hexdigest(), hashlib.sha256(file_of_rows()).hexdigest()),
                 trained_on=None,
-                dataset=Dataset(f"{self.entity}/{self.collection}/{dataset.name}", dataset.digest, ROWS, ()),
+                dataset=Dataset(dataset.name, dataset.digest, ROWS, ()),
                 looks=None,
                 production=before and Named(f"{self.registry}:v{production}", before.digest),
                 commit="c0ffee",
@@ -90,9 +100,17 @@ class Workspace:
         """Put an evaluation's files into its artifact."""
         evaluation.add_to(artifact, content, "a report", answers, POLICY)
 
+    def find_rows(self) -> Named:
+        """Return the dataset that every evidence uses; log it if it is not there, or is the test's own."""
+        key = (os.environ["WANDB_BASE_URL"], self.entity, self.rows, hashlib.sha256(file_of_rows()).hexdigest())
+        if self.rows == self.collection or key not in _logged:
+            dataset = self.dataset()
+            _logged[key] = Named(f"{self.entity}/{self.rows}/{dataset.name}", dataset.digest)
+        return _logged[key]
+
     def dataset(self, labels: Any = None) -> Any:
         """Log the dataset that every evidence uses, as build would."""
-        with wandb.init(entity=self.entity, project=self.collection, job_type="build_dataset") as run:
+        with wandb.init(entity=self.entity, project=self.rows, job_type="build_dataset") as run:
             dataset = wandb.Artifact("glyphs_dataset", type="dataset")
             with dataset.new_file("arrays.npz", mode="wb") as file:
                 file.write(file_of_rows(labels))
