@@ -95,9 +95,8 @@ def test_a_pull_request_that_the_gate_refuses_is_told_why(promoted, workspace):
     assert "promote" not in ran.jobs
     (comment,) = workspace.github.comments
     lines = comment["body"].splitlines()
-    assert re.fullmatch(
-        r"`letters` ⛔ \*\*fail\*\*: [0-9.]+ points lower than production, and 497 rows show .+", lines[2]
-    )
+    worse = "[0-9.]+ points lower than production, and 497 rows show .+"
+    assert re.fullmatch(rf"`letters` ⛔ \*\*fail\*\*: floor: accuracy .+ the floor is 0\.9000; {worse}", lines[2])
     assert lines[4] == "Refused by:" and re.search(
         r"^- `floor`: `accuracy 0\.\d+, at least ", comment["body"], re.MULTILINE
     )
