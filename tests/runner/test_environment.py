@@ -5,6 +5,7 @@ python -m pytest tests/runner/test_environment.py
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import pytest
@@ -88,6 +89,8 @@ def test_a_file_that_git_does_not_track_and_a_step_could_read_makes_the_commit_d
     checkout: Checkout, name: str, ignored: bool
 ) -> None:
     """An uncommitted use case was promoted under a clean commit."""
+    for bytecode in checkout.root.rglob("__pycache__"):
+        shutil.rmtree(bytecode)  # nobody commits it
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
     for args in (("init", "-q"), ("add", "modelgate", "steps", "usecases"), ("commit", "-q", "-m", "x")):
         subprocess.run([*git, *args], cwd=checkout.root, env=checkout.env(), check=True)
