@@ -90,7 +90,7 @@ def test_a_file_that_git_does_not_track_and_a_step_could_read_makes_the_commit_d
 ) -> None:
     """An uncommitted use case was promoted under a clean commit."""
     for bytecode in checkout.root.rglob("__pycache__"):
-        shutil.rmtree(bytecode)  # nobody commits it
+        shutil.rmtree(bytecode)  # a person does not commit it
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
     for args in (("init", "-q"), ("add", "modelgate", "steps", "usecases"), ("commit", "-q", "-m", "x")):
         subprocess.run([*git, *args], cwd=checkout.root, env=checkout.env(), check=True)
