@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("usecases")
 USE_CASE = "glyphs"
 BUILD = ".venv/bin/python -m tests.own"  # builds the images that the tests of the containers need
-# Bytecode that another process writes at this moment.
-UNFINISHED = shutil.ignore_patterns("*.pyc.*")
 # What a clone needs to run the loop.
 ROOMS = (
     "docker",

@@ -297,7 +297,7 @@ def _describe_use(visit: Visit, run: Run, direction: str, artifact: Artifact) ->
         others=[other for other in links.link_to_artifacts(visit, others) if other.note != BY_THE_WAY],
         metrics={key: numbers[key] for key in telling},
         verdict=verdict,
-        judged="" if judged in _list_names(visit, artifact) else judged,
+        judged=judged if judged and judged not in _list_names(visit, artifact) else "",
     )
 
 
