@@ -1,8 +1,5 @@
 """Serve versions of artifacts, as the SDK writes, changes and reads them. artifact_collections.py finds them."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +23,7 @@ from modelgate_server.api.shapes import (
     paginate,
 )
 from modelgate_server.errors import Forbidden, Invalid, NotFound
+from modelgate_server.keyed_locks import KeyedLocks
 from modelgate_server.settings import SLICE
 from modelgate_server.store import (
     aliases,
@@ -220,15 +218,19 @@ def create_artifact_files(_: Any, info: Info, input: dict[str, Any]) -> dict[str
     return {"files": make_single_page(nodes)}
 
 
+_committing = KeyedLocks()
+
+
 @mutation.field("commitArtifact")
 def commit_artifact(_: Any, info: Info, input: dict[str, Any]) -> dict[str, Artifact]:
     """
     Use several transactions (graphql_api.SELF_TRANSACTING): the manifest is read outside of them, its files are written
     in batches, and the last one makes the version visible. If the server is killed in between, nothing is visible, and
-    the next try starts again.
+    the next try starts again. A client that has waited for a long time asks again: its second request waits for the
+    first one, and then finds the version committed.
     """
     call = info.context
-    with _lock_commit(input["artifact_id"]):
+    with _committing.hold(input["artifact_id"]):
         artifact = require_writable(call, input["artifact_id"])
         with call.lanes.hold_memory(manifests.sum_sizes(call.db, call.blobs, artifact)):
             ready = manifests.prepare(call.db, call.blobs, call.user, artifact)
@@ -247,30 +249,6 @@ def _commit_in_slices(call: Call, text: str, ready: manifests.Ready) -> Artifact
             if number == len(pieces) - 1:
                 artifact = manifests.finish(db, call.user, artifact, ready)
     return artifact
-
-
-@contextmanager
-def _lock_commit(text: str) -> Iterator[None]:
-    """
-    Let only one request commit a version. A client that has waited for a long time asks again: its second request waits
-    for the first one, and then finds the version committed.
-    """
-    with _committing_lock:
-        mine, waiting = _committing.get(text, (threading.Lock(), 0))
-        _committing[text] = mine, waiting + 1
-    try:
-        with mine:
-            yield
-    finally:
-        with _committing_lock:
-            left = _committing[text][1] - 1
-            _committing[text] = mine, left
-            if left == 0:
-                del _committing[text]
-
-
-_committing_lock = threading.Lock()
-_committing: dict[str, tuple[threading.Lock, int]] = {}
 
 
 @mutation.field("useArtifact")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from modelgate_server.errors import Invalid
+from modelgate_server.keyed_locks import KeyedLocks
 from modelgate_server.settings import MIB
 from modelgate_server.web import conditions, filters, json_stream
 
@@ -134,23 +135,28 @@ def _decode(text: bytes) -> list[Any]:
 
 _indexes: dict[Path, Index] = {}
 _lock = threading.Lock()
+_building = KeyedLocks()
 
 
 def load_index(path: Path, check: Check) -> Index:
-    """Return the index of a table. Raise Invalid for a file that is not a table."""
+    """
+    Return the index of a table. Raise Invalid for a file that is not a table. If several requests need the same index,
+    one of them builds it and the others wait.
+    """
+    with _building.hold(path, check):
+        made = _get_kept(path) or _build_index(path, check)
+        _keep(made)
+        return made
+
+
+def _get_kept(path: Path) -> Index | None:
     with _lock:
-        kept = _indexes.pop(path, None)
-        if kept is not None:
-            _indexes[path] = kept  # the last one to be dropped
-            return kept
-    made = _build_index(path, check)
-    _keep(made)
-    return made
+        return _indexes.pop(path, None)
 
 
 def _keep(made: Index) -> None:
     with _lock:
-        _indexes[made.path] = made
+        _indexes[made.path] = made  # the last one to be dropped
         while sum(index.weight for index in _indexes.values()) > MAX_KEPT:
             del _indexes[next(iter(_indexes))]
 
@@ -244,12 +250,13 @@ def _order_rows(index: Index, question: Question, check: Check) -> "range | arra
     if not question.filter.strip() and not question.sort:
         return range(len(index.starts))
     key = question.filter, question.sort
-    if key not in index.orders:
-        made = array("L", _select_numbers(index, question, check))
-        with _lock:
-            index.orders[key] = made
-        _keep(index)
-    return index.orders[key]
+    with _building.hold((index.path, *key), check):
+        if key not in index.orders:
+            made = array("L", _select_numbers(index, question, check))
+            with _lock:
+                index.orders[key] = made
+            _keep(index)
+        return index.orders[key]
 
 
 def _select_numbers(index: Index, question: Question, check: Check) -> list[int]:

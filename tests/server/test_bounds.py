@@ -7,6 +7,7 @@ pytest tests/server/test_bounds.py            a second of each attack; half a mi
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 import multiprocessing
 import socket
@@ -28,6 +29,8 @@ from tests.serving import Server, serving
 
 # What must hold while an attack lasts.
 P95_S, MAX_RSS_MIB = 1.0, 600
+# With fewer answers, the 95th percentile is the slowest one.
+MIN_ANSWERS = 40
 
 
 SHORT_S, LONG_S = 1.0, 30.0
@@ -112,7 +115,7 @@ class Good:
 
     def work(self, server: Server, until_s: float) -> None:
         number = 0
-        while time.monotonic() < until_s:
+        while time.monotonic() < until_s or (len(self.took_s) < MIN_ANSWERS and not self.failed):
             try:
                 self.round(number)
             except Exception as error:  # whatever it is, it is the attack's success
@@ -263,19 +266,23 @@ def many_references(server: Server, mallory: Wire) -> tuple[Callable[[], Any], i
     return attack, 2
 
 
+_numbers = itertools.count()
+
+
 def big_table(server: Server, mallory: Wire) -> tuple[Callable[[], Any], int]:
     rows = [[i, f"a text that is in a table, of row {i}, and it is not short", i / 3] for i in range(700_000)]
     data = json.dumps({"columns": ["n", "text", "x"], "data": rows, "nrows": len(rows)}).encode()
     del rows
     assert 40 * MIB < len(data) < 64 * MIB
-    upload = Upload(mallory, "own", {"big.table.json": data}, "table")
+    name = f"table-{next(_numbers)}"
+    upload = Upload(mallory, "own", {"big.table.json": data}, name)
     artifact = upload.create(entityName="mallory")
     upload.put_files(artifact)
     upload.put_manifest(artifact)
     assert upload.commit(artifact).status_code == 200
     session = requests.Session()
     assert session.post(f"{server.url}/login", data={"key": mallory.key}, timeout=60, allow_redirects=False).ok
-    address = f"{server.url}/mallory/own/artifacts/dataset/table/v0/file?path=big.table.json&page=9000"
+    address = f"{server.url}/mallory/own/artifacts/dataset/{name}/v0/file?path=big.table.json&page=9000"
     cookies = session.cookies
     return lambda: requests.get(address, cookies=cookies, timeout=120), 6
 
