@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,9 +22,9 @@ from tests import own
 from tests.serving import Server, serving
 from tests.steps.github import approved, commit, file, git_commit, open_pull, pull, review, workflow_run
 from tests.steps.keys import TEAM, admin, member
+from tests.warm_python import WarmPython, warm_python
 from tests.workflows import acting
 from tests.workflows.acting import REPOSITORY, ActResult
-from tests.workflows.asking import Asker
 from tests.workflows.github import GitHub
 
 
@@ -53,9 +54,9 @@ class Workspace:
     use_case: str
     variables: dict[str, str]
     keys: dict[str, str]
+    python: WarmPython  # it has imported the SDK
     runs: int = 4700  # the id of the latest workflow run
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4701))
-    asker: Asker | None = None  # started by the first question
 
     def act(
         self,
@@ -194,6 +195,19 @@ class Workspace:
         assert not list(self.folder.rglob("pwned"))
         assert "<script>" not in self.github.comments[0]["body"]
 
+    def has_the_one_comment(self, *changes: str) -> None:
+        """Check the comment and the check of a pull request that passed, which these calls of GitHub wrote."""
+        assert self.github.changes() == [*changes]
+        ends = {(check["name"], check["conclusion"]) for check in self.github.checks[:2]}
+        assert ends == {("model gate (cells)", "success")}
+        (comment,) = self.github.comments
+        assert comment["body"].startswith("<!-- modelgate cells -->\n")
+        first = comment["body"].splitlines()[2]
+        line = r"`cells` ✅ \*\*pass\*\*: nothing is in production yet; accuracy 0\.9\d\d\d on 200 rows"
+        assert re.fullmatch(line, first)
+        assert "waits for a reviewer" in comment["body"]
+        assert comment["body"].count("```mermaid") == 3
+
     def ask(self, expression: str) -> Any:
         """Return what W&B answers now: an expression over `api`, a wandb.Api()."""
         return json.loads(self.do(f"print(json.dumps({expression}))"))
@@ -214,11 +228,12 @@ class Workspace:
 
     def do(self, statements: str) -> str:
         """Run statements over `api`, a wandb.Api() with the second key; return what they print."""
-        if self.asker is None:
-            environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_SILENT": "true"}
-            wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
-            self.asker = Asker(environ | wandb, self.folder)
-        return self.asker.do(statements)
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "WANDB_DIR": str(self.folder)}
+        wandb = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": self.server.key, "WANDB_ENTITY": TEAM}
+        program = f"import json, wandb\napi = wandb.Api()\n{statements}"
+        done = self.python.run(program, env=environ | wandb | {"WANDB_SILENT": "true"})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def production(self, collection: str | None = None) -> list[str]:
         """Return the versions of a model that are `production`, at most one."""
@@ -242,9 +257,15 @@ def able() -> None:
     require("docker-buildx, with which this `docker` command builds images", engine_builds())
 
 
+@pytest.fixture(scope="session")
+def python(able: None) -> Iterator[WarmPython]:
+    with warm_python(["wandb"]) as python:
+        yield python
+
+
 @pytest.fixture(scope="module")
 def workspace(
-    able: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    able: None, python: WarmPython, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("place")
     team = getattr(request.module, "TEAMS", own.letters)  # the function that makes its use case
@@ -267,10 +288,7 @@ def workspace(
             "WANDB_BASE_URL": server.url,
             "WANDB_ENTITY": TEAM,
         }
-        made = Workspace(folder, repository, server, github, team.__name__, variables, keys)
-        yield made
-        if made.asker:
-            made.asker.close()
+        yield Workspace(folder, repository, server, github, team.__name__, variables, keys, python)
     github.close()
 
 

@@ -172,16 +172,7 @@ def test_what_was_approved_in_a_pull_request_is_promoted(pulled, pushed, workspa
 
 def test_the_pull_request_wrote_one_comment(pulled, workspace):
     assert pulled[1].jobs["report"] == "success"
-    assert workspace.github.changes() == ["POST"]
-    ends = {(check["name"], check["conclusion"]) for check in workspace.github.checks[:2]}
-    assert ends == {("model gate (cells)", "success")}
-    (comment,) = workspace.github.comments
-    assert comment["body"].startswith("<!-- modelgate cells -->\n")
-    first = comment["body"].splitlines()[2]
-    line = r"`cells` ✅ \*\*pass\*\*: nothing is in production yet; accuracy 0\.9\d\d\d on 200 rows"
-    assert re.fullmatch(line, first)
-    assert "waits for a reviewer" in comment["body"]
-    assert comment["body"].count("```mermaid") == 3
+    workspace.has_the_one_comment("POST")
 
 
 def test_what_a_stranger_wrote_stays_text(pulled, workspace):

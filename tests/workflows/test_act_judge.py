@@ -7,8 +7,6 @@ test_act_order.py has a pull request that touches its judge with a `docker` that
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests import own
@@ -47,16 +45,7 @@ def test_a_pull_request_that_makes_the_gate_pass_is_merged_first(judging_itself,
 
 def test_both_pull_requests_wrote_the_one_comment(judging_itself, pulled, workspace):
     assert [judging_itself.jobs["report"], pulled.jobs["report"]] == ["success", "success"]
-    assert workspace.github.changes() == ["POST", "PATCH"]
-    ends = {(check["name"], check["conclusion"]) for check in workspace.github.checks[:2]}
-    assert ends == {("model gate (cells)", "success")}
-    (comment,) = workspace.github.comments
-    assert comment["body"].startswith("<!-- modelgate cells -->\n")
-    first = comment["body"].splitlines()[2]
-    line = r"`cells` ✅ \*\*pass\*\*: nothing is in production yet; accuracy 0\.9\d\d\d on 200 rows"
-    assert re.fullmatch(line, first)
-    assert "waits for a reviewer" in comment["body"]
-    assert comment["body"].count("```mermaid") == 3
+    workspace.has_the_one_comment("POST", "PATCH")
 
 
 def test_what_a_stranger_wrote_stays_text(judging_itself, pulled, workspace):
