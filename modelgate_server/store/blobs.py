@@ -30,6 +30,7 @@ from uuid import uuid4
 
 from modelgate_server.errors import Invalid
 from modelgate_server.settings import GIB, KIB, MIB
+from modelgate_server.store.folders import create_apart
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 # Up to this many files are synced one by one. For thousands of files, this takes many seconds, but syncing the whole
@@ -68,7 +69,8 @@ class Blobs:
         self._notes: tuple[int, int] | None = None  # the version of the last note, and its open file
         if not make:
             return
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        create_apart(self._incoming)
         self._arrived.mkdir(exist_ok=True)
         if not (folder / "ff").exists():
             for number in range(256):
