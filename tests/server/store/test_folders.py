@@ -5,6 +5,7 @@ A folder apart from its siblings on the disk.
 """
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_the_parent_has_its_own_flags_again(tmp_path: Path) -> None:
     before = read_flags(tmp_path)
     folders.create_apart(tmp_path / "apart")
     assert read_flags(tmp_path) == before
+
+
+def test_ext4_spreads_what_is_made_meanwhile(tmp_path: Path) -> None:
+    command = ["stat", "-f", "-c", "%T", str(tmp_path)]
+    kind = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    if kind != "ext2/ext3":
+        pytest.skip(f"the temporary folder is not on ext4, but on {kind or 'an unknown file system'}")
+    with pytest.raises(ZeroDivisionError), folders._mark_as_top(tmp_path):
+        assert (read_flags(tmp_path) or 0) & folders.TOPDIR
+        raise ZeroDivisionError
+    assert not (read_flags(tmp_path) or 0) & folders.TOPDIR
 
 
 def test_a_file_system_that_cannot_do_it_makes_the_folder_as_always(
