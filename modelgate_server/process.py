@@ -19,7 +19,7 @@ from types import FrameType
 
 import uvicorn
 
-from modelgate_server.api import bounds
+from modelgate_server.api import bounds, file_transfer
 from modelgate_server.api.handling import Services
 from modelgate_server.app import Mount, create_app
 from modelgate_server.connection import Connection
@@ -51,7 +51,7 @@ def serve(
         host, port = listener.getsockname()[:2]
         config = uvicorn.Config(
             create_app(services, mount),
-            http=Connection,
+            http=partial(Connection, store=partial(file_transfer.store_blob, services)),  # type: ignore[arg-type]
             loop="asyncio",
             ws="none",
             log_config=None,

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
-from modelgate_server.api.handling import authenticate, get_addresses, get_services
+from modelgate_server.api.handling import Services, authenticate, get_addresses, get_services
 from modelgate_server.api.shapes import MAX_ID, check_signature
-from modelgate_server.errors import NotFound, TooLarge
+from modelgate_server.errors import NotFound, ServerError, TooLarge
 from modelgate_server.settings import KIB, MAX_MANIFEST_BYTES, MAX_UPLOAD_BYTES
 from modelgate_server.store import artifact_collections, entries, files, manifests, projects, runs
 from modelgate_server.store.blobs import Incoming
@@ -24,6 +24,7 @@ HARMLESS |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "private"}
 # Files up to this size are read at once: a version may have thousands of them, and passing each to a thread takes
 # longer.
 MAX_AT_ONCE = 256 * KIB
+BLOBS = "/storage/wandb_artifacts"
 
 
 async def upload_blob(request: Request) -> Response:
@@ -37,6 +38,28 @@ async def upload_blob(request: Request) -> Response:
         await _keep(upload, md5)
     services.blobs.record_uploads(number, [md5])
     return Response(headers={"ETag": f'"{md5}"'})
+
+
+def store_blob(services: Services, target: bytes, body: bytes) -> list[tuple[bytes, bytes]] | None:
+    """
+    Do what `upload_blob` does, with a body that has arrived. Return the headers of the answer, or None if `upload_blob`
+    should answer: it knows the reason for a refusal.
+    """
+    path, _, query = target.partition(b"?")
+    folder, _, md5 = path.decode("latin-1").rpartition("/")
+    parent, _, number = folder.rpartition("/")
+    if parent != BLOBS or len(body) > MAX_AT_ONCE:
+        return None
+    try:
+        version = _parse_number(number)
+        _check_address(services, "PUT", f"{folder}/{md5}", query)
+        with services.blobs.begin_upload() as upload:
+            upload.write(body)
+            upload.keep(md5)
+        services.blobs.record_uploads(version, [md5])
+    except (ServerError, OSError):
+        return None
+    return [(b"etag", f'"{md5}"'.encode())]
 
 
 async def upload_manifest(request: Request) -> Response:
@@ -147,7 +170,10 @@ async def allow_origin(request: Request) -> Response:
 
 
 def _read_number(request: Request) -> int:
-    text: str = request.path_params["number"]
+    return _parse_number(request.path_params["number"])
+
+
+def _parse_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:20]) > MAX_ID:
         raise NotFound(f'"{text[:20]}" is not a valid number')
     return int(text)
@@ -155,10 +181,13 @@ def _read_number(request: Request) -> int:
 
 def _check(request: Request) -> None:
     method = "GET" if request.method == "HEAD" else request.method
+    _check_address(get_services(request), method, request.scope["path"], request.scope["query_string"])
+
+
+def _check_address(services: Services, method: str, path: str, query: bytes) -> None:
     # Parsed by hand, just as it was built: starlette's own parser takes a tenth of an upload's processor time.
-    query: str = request.scope["query_string"].decode("latin-1")
-    expires, _, signature = query.removeprefix("expires=").partition("&signature=")
-    check_signature(get_services(request).secret, method, request.scope["path"], expires, signature)
+    expires, _, signature = query.decode("latin-1").removeprefix("expires=").partition("&signature=")
+    check_signature(services.secret, method, path, expires, signature)
 
 
 def _send_file(request: Request, md5: str, media_type: str) -> Response:
