@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from runner import prepared
 from tests import client, own
 from tests.serving import Server, serving
 
 gc.disable()  # until the tests are collected: almost everything that is made before is kept
 own.install()
+# pydantic looks for the source of each of the SDK's models among all modules. A worker has thousands of them.
+prepared.leave_out_descriptions()
 # The collector's first threshold is 700 objects. At that, it took a tenth of the CPU of all tests.
 NEW_OBJECTS = 20_000
 LONGEST = ("test_act.py", "test_act_order.py", "test_browser.py", "test_evaluate.py", "test_promote.py")

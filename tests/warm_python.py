@@ -7,6 +7,7 @@ reads once per process.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -18,45 +19,58 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner import prepared
 from tests import own
 from tests.serving import ROOT
 
 
 class WarmPython:
-    """Each `run` is a new process."""
+    """Each `run` is a new process. The interpreter starts with the first one."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    def __init__(self, modules: Iterable[str]) -> None:
+        self._modules = modules
+        self._process: subprocess.Popen[str] | None = None
 
     def run(self, program: str, *argv: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a program as `python -c` would, with this environment only, in the folder of the repository."""
-        assert self.process.stdin and self.process.stdout
+        process = self._process = self._process or self._start()
+        assert process.stdin and process.stdout
         with tempfile.TemporaryDirectory() as folder:
             outputs = [Path(folder) / name for name in ("stdout", "stderr")]
             request = {"program": program, "argv": argv, "env": dict(env), "outputs": [*map(str, outputs)]}
-            self.process.stdin.write(f"{json.dumps(request)}\n")
-            self.process.stdin.flush()
-            code = int(self.process.stdout.readline())
+            process.stdin.write(f"{json.dumps(request)}\n")
+            process.stdin.flush()
+            code = int(process.stdout.readline())
             return subprocess.CompletedProcess(argv, code, *(path.read_text(encoding="utf-8") for path in outputs))
+
+    def _start(self) -> subprocess.Popen[str]:
+        environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        command = [sys.executable, "-m", "tests.warm_python", *self._modules]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
 
 
 @contextmanager
 def warm_python(modules: Iterable[str]) -> Iterator[WarmPython]:
-    """Start one that has imported these modules."""
-    environ = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    command = [sys.executable, "-m", "tests.warm_python", *modules]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield WarmPython(process)
-        assert process.stdin
-        process.stdin.close()
+    """Yield one that imports these modules."""
+    python = WarmPython(modules)
+    try:
+        yield python
+    finally:
+        python.end()
 
 
 def main() -> None:
     own.install()
+    prepared.leave_out_descriptions()
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    gc.freeze()  # a fork that ends does not visit what it shares
     for line in sys.stdin:
         request = json.loads(line)
         if not (process := os.fork()):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgate.errors import StepError
-from modelgate.frameworks import MODEL_FILES
+from modelgate.frameworks import MODEL_FILES, hold_collection
 from modelgate.rows.dataset import Rows
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def prepare() -> None:
     """Import both, with the settings that they read only then. The first time takes seconds."""
     os.environ["ONEDNN_MAX_CPU_ISA"] = ONEDNN_MAX_CPU_ISA
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    with _leave_out_notes():
+    with _leave_out_notes(), hold_collection():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from modelgate.errors import WRONG_USE, StepError
-from modelgate.frameworks import MODEL_FILES
+from modelgate.frameworks import MODEL_FILES, hold_collection
 from modelgate.rows.dataset import Rows
 from modelgate.tracking import arrays
 
@@ -55,7 +55,8 @@ def start(seed: int, threads: int) -> None:
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
-    import sklearn  # noqa: F401
+    with hold_collection():
+        import sklearn  # noqa: F401
 
     random.seed(seed)
     np.random.seed(seed)

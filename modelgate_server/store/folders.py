@@ -44,11 +44,11 @@ def _mark_as_top(folder: Path) -> Iterator[None]:
         if flags is None:
             yield
             return
-        _write_flags(handle, flags | TOPDIR)
+        _call(handle, SET_FLAGS, flags | TOPDIR)
         try:
             yield
         finally:
-            _write_flags(handle, flags)
+            _call(handle, SET_FLAGS, flags)
     finally:
         os.close(handle)
 
@@ -56,10 +56,6 @@ def _mark_as_top(folder: Path) -> Iterator[None]:
 def _read_flags(handle: int) -> int | None:
     answer = _call(handle, GET_FLAGS, 0)
     return None if answer is None else int(struct.unpack("I", answer[:4])[0])
-
-
-def _write_flags(handle: int, flags: int) -> None:
-    _call(handle, SET_FLAGS, flags)
 
 
 def _call(handle: int, request: int, value: int) -> bytes | None:

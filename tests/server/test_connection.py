@@ -122,7 +122,7 @@ def test_what_is_refused_is_refused_by_the_application_with_its_reason(
         answer = read_answer(client)
         assert (answer[0], reason in answer[2].decode()) == (status, True), answer
         assert not is_stored(server, body)
-        client.sendall(build_put(addresses[0], contents[0]))  # the same connection goes on
+        client.sendall(build_put(addresses[0], contents[0]))  # on the same connection
         assert read_answer(client)[0] == 200
     assert is_stored(server, contents[0])
 

@@ -18,7 +18,10 @@ OTHER = bytes.fromhex(
 
 
 def stored(server, version, name):
-    """Return the server's own file behind a version's file."""
+    """Return the server's own file behind a version's file. It may be written to: no other server has it."""
     md5 = b64decode(version.manifest.entries[name].digest).hex()
     (path,) = server.data.rglob(md5)
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
     return path

@@ -11,6 +11,7 @@ import gc
 import importlib
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,7 +85,9 @@ def training_key(server: Server) -> str:
 
 @contextmanager
 def serve_copy(data: Path, folder: Path) -> Iterator[Server]:
-    shutil.copytree(data, folder / "server")
+    """Serve a copy of a data folder. It shares the blobs: the server replaces them, but never writes into one."""
+    shutil.copytree(data, folder / "server", ignore=shutil.ignore_patterns("blobs"))
+    shutil.copytree(data / "blobs", folder / "server" / "blobs", copy_function=os.link)
     with serving(folder / "server") as running:
         yield running
 
