@@ -1,8 +1,8 @@
 """
 The loop in containers: the same folder, the same versions and the same digests as without them.
 
-    pytest tests/e2e/test_containers.py                 the loop
-    pytest tests/e2e/test_containers.py -m prove        kills: four chosen ones, and ten moments
+    pytest tests/e2e/test_containers.py                 the loop of a table
+    pytest tests/e2e/test_containers.py -m prove        that of images and Keras; kills: four chosen ones, ten moments
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ from tests.serving import until
 
 LOOP = ("run", "--learning-rate", "0.002")
 LOOP_OF_A_TABLE = ("run", "--C", "0.5")
+# By use case: its loop, what train says when it begins to fit, and the hyperparameter that the loop sets.
+WAYS = {
+    "letters": (LOOP, "epoch 01/08", "learning_rate"),
+    "cells": (LOOP_OF_A_TABLE, "rows to learn from", "C"),
+}
 
 
 @pytest.fixture
@@ -90,13 +95,16 @@ def zip_headers(*python: str) -> str:
 
 
 @pytest.mark.timeout(1800)
-def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images):
-    code, output = clone.run(*LOOP)
+@pytest.mark.parametrize("team", [own.cells, pytest.param(own.letters, marks=pytest.mark.prove)])
+def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, images, team):
+    use_case = team.__name__
+    loop, moment, hyperparameter = WAYS[use_case]
+    code, output = clone.run(*loop)
     assert code == 0, output
-    assert "The plan for letters:" in output
+    assert f"The plan for {use_case}:" in output
     first = answers(clone)
 
-    code, output = clone.run(*LOOP, "--docker")
+    code, output = clone.run(*loop, "--docker")
     assert code == 0, output
     assert {step: answer["reused"] for step, answer in answers(clone).items()} == dict.fromkeys(first, True)
     assert {step: answer["digest"] for step, answer in answers(clone).items()} == {
@@ -115,8 +123,8 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
 
     # Everything again in containers, and the server is killed: train keeps its model and waits for the next server.
     before = len(clone.log)
-    process = clone.start(*LOOP, "--docker", "--no-cache", APPROVE="ada")
-    until(lambda: "epoch 01/08" in clone.log[before:] or process.poll() is not None, "train", DEADLINE_S)
+    process = clone.start(*loop, "--docker", "--no-cache", APPROVE="ada")
+    until(lambda: moment in clone.log[before:] or process.poll() is not None, "train", DEADLINE_S)
     assert process.poll() is None, clone.log
     docker("kill", wait_for(clone, "server"))
     assert process.wait(DEADLINE_S) == 0, clone.log
@@ -126,13 +134,15 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
     assert again["train"] | {"run_url": None} == first["train"] | {"run_url": None}
     assert again["link"]["digest"] == first["link"]["digest"]
     assert again["train"]["run_url"].startswith(clone.client()["WANDB_BASE_URL"])
-    same_zip = zip_headers(sys.executable) == zip_headers(
+    # Arrays are in a zip, a table is in Parquet.
+    same_bytes = use_case == "cells" or zip_headers(sys.executable) == zip_headers(
         "docker", "run", "--rm", "--entrypoint=python", images["build"]
     )
-    assert (again["build"]["digest"] == first["build"]["digest"]) == same_zip
-    version = PRODUCTION.format(collection="letters-dev")
+    assert (again["build"]["digest"] == first["build"]["digest"]) == same_bytes
+    collection = f"{use_case}-dev"
+    version = PRODUCTION.format(collection=collection)
     facts_found, *output = clone.ask(
-        f"[{facts('letters-dev', 'letters')}, *({version}.metadata[key] for key in ('use_case', 'learning_rate'))]"
+        f"[{facts(collection, use_case)}, *({version}.metadata[key] for key in ('use_case', {hyperparameter!r}))]"
     )
     assert (facts_found["production"], facts_found["models"], facts_found["versions"], facts_found["entries"]) == (
         "v0",
@@ -140,7 +150,7 @@ def test_containers_reuse_what_processes_made_and_make_the_same_again(clone, ima
         1,
         1,
     )
-    assert output == ["letters", 0.002]
+    assert output == [use_case, float(loop[-1])]
 
 
 @pytest.mark.prove
