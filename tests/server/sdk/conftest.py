@@ -21,6 +21,7 @@ def wandb_env(
 ) -> Iterator[dict[str, str]]:
     """As elsewhere, except that the SDK's own process continues: all these tests have the same server."""
     client.enter(server, tmp_path, monkeypatch)
+    monkeypatch.setenv("WANDB_X_SAVE_REQUIREMENTS", "false")  # listing the installed packages is most of a run's cost
     yield dict(os.environ)
 
 

@@ -107,7 +107,7 @@ def test_files_of_a_run_come_back_unchanged(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "with space & ümlaut.txt").write_text("hello")
     (tmp_path / "empty.txt").write_bytes(b"")
-    with start_run() as run:
+    with start_run(settings=wandb.Settings(x_save_requirements=True)) as run:
         run.save("with space & ümlaut.txt")
         run.save("empty.txt")
     found = api.run(f"local/{project}/{run.id}")
