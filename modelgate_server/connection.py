@@ -76,8 +76,7 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes + self._received > MAX_HEADER_BYTES and self._measure_head() > MAX_HEADER_BYTES:
             raise ValueError("the head of the request is too large")  # which the parser turns into a 400
         self._in_body = True
-        is_free = self.cycle is None or self.cycle.response_complete
-        if is_free and self.parser.get_method() == b"PUT" and self.parser.should_keep_alive():
+        if self._can_answer_at_once():
             self._pieces = []
         else:
             super().on_headers_complete()
@@ -99,6 +98,12 @@ class Connection(HttpToolsProtocol):
                 return
             self._pass_on()
         super().on_message_complete()
+
+    def _can_answer_at_once(self) -> bool:
+        """Return whether this is a PUT, no earlier answer is owed, and the answer leaves the connection open."""
+        if self.parser.get_method() != b"PUT" or not (self.cycle is None or self.cycle.response_complete):
+            return False
+        return self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
 
     def _answer(self, headers: list[tuple[bytes, bytes]]) -> None:
         lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]

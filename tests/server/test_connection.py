@@ -127,9 +127,13 @@ def test_what_is_refused_is_refused_by_the_application_with_its_reason(
     assert is_stored(server, contents[0])
 
 
-def test_a_client_that_asks_for_it_is_left(server: Server, addresses: list[str], contents: list[bytes]) -> None:
+@pytest.mark.parametrize(("version", "header"), [("1.1", "Connection: close"), ("1.0", "Connection: keep-alive")])
+def test_a_client_that_expects_it_is_left(
+    server: Server, addresses: list[str], contents: list[bytes], version: str, header: str
+) -> None:
+    """As by the application, to which HTTP/1.0 is one answer per connection."""
     with connect(server) as client:
-        client.sendall(build_put(addresses[0], contents[0], "Connection: close"))
+        client.sendall(build_put(addresses[0], contents[0], header).replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
         status, headers, _ = read_answer(client)
         assert (status, headers["connection"]) == (200, "close")
         assert client.recv(1) == b""
